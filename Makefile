@@ -1,0 +1,41 @@
+# Everything a person or CI runs. Needs Python 3.11 or newer and make; nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+UV := $(BIN)/uv
+
+.PHONY: setup demo test check format lock protos images clean
+.DEFAULT_GOAL := help
+
+help: ## Show the targets.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: .venv/.ready ## Make .venv from the hashed lock file.
+
+.venv/.ready: pyproject.toml requirements/dev.lock requirements/uv.lock scripts/setup
+	PYTHON=$(PYTHON) scripts/setup .venv requirements/dev.lock
+	@touch $@
+
+demo: setup ## Train, export, serve and query a digit classifier; print one table.
+	@$(BIN)/python -m examples.digits.demo
+
+check: setup ## Format, lint and types: seconds, no models.
+	@scripts/check
+
+test: setup ## Lint, types and the whole suite.
+	@scripts/check
+	@scripts/test
+
+format: setup ## Let ruff rewrite what it can.
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+lock: setup ## Recompile requirements/*.lock from pyproject.toml.
+	@scripts/lock
+
+protos: setup ## Regenerate server/kedge_server/pb from proto/.
+	@scripts/protos
+
+images: ## Build the CPU image with buildah and try what is in it.
+	@scripts/test_images.sh
+
+clean: ## Remove environments and caches.
+	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,74 @@
+"""Inputs with their expected outputs, and the `.npz` files that hold them: `golden.npz`, the samples of a proof."""
+
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kedge_bundle.errors import SamplesInvalid
+from kedge_bundle.signature import Tensors
+
+_INPUT, _OUTPUT = "input", "output"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One set of inputs, each (rows, ...), and what Keras answers to them."""
+
+    name: str
+    inputs: Tensors
+    outputs: Tensors = field(default_factory=dict)
+
+
+def write_cases(path: Path, cases: list[Case]) -> None:
+    """Write cases to an `.npz` whose members are `<case>/input/<name>` and `<case>/output/<name>`."""
+    arrays: dict[str, NDArray[np.generic]] = {}
+    for case in cases:
+        for side, tensors in ((_INPUT, case.inputs), (_OUTPUT, case.outputs)):
+            for name, array in tensors.items():
+                # Object arrays need pickle, which we never load; fixed-width bytes carry strings as well.
+                arrays[f"{case.name}/{side}/{name}"] = array.astype(np.bytes_) if array.dtype == object else array
+    with path.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def read_cases(path: Path) -> list[Case]:
+    """Read what `write_cases` wrote, in the same order.
+
+    Raises:
+        SamplesInvalid: not an `.npz`, or its members are not named `<case>/input|output/<name>`.
+    """
+    cases: dict[str, Case] = {}
+    for member, array in read_npz(path).items():
+        name, _, rest = member.partition("/")
+        side, _, tensor = rest.partition("/")
+        if side not in (_INPUT, _OUTPUT) or not tensor:
+            raise SamplesInvalid(f"{path}: the member '{member}' is not named <case>/input|output/<name>")
+        case = cases.setdefault(name, Case(name, {}, {}))
+        (case.inputs if side == _INPUT else case.outputs)[tensor] = array
+    return list(cases.values())
+
+
+def read_npz(path: Path) -> Tensors:
+    """Read the arrays of an `.npz` without ever unpickling; bytes come back as object arrays of bytes.
+
+    Raises:
+        SamplesInvalid: the file is missing, is not an `.npz`, is truncated or holds pickled objects.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise SamplesInvalid(f"{path}: a single .npy array; expected an .npz of named arrays")
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
+        raise SamplesInvalid(f"{path}: cannot be read as an .npz of arrays: {error}") from error
+    return {name: as_tensor(array) for name, array in arrays.items()}
+
+
+def as_tensor(array: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Numpy's text and bytes dtypes as the object array of bytes that carries strings here; others unchanged."""
+    if array.dtype.kind == "U":
+        return np.array([str(item).encode("utf-8") for item in array.ravel()], object).reshape(array.shape)
+    return array.astype(object) if array.dtype.kind == "S" else array

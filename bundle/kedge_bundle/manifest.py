@@ -1,0 +1,186 @@
+"""`manifest.json`: what is in a bundle, where it came from, and what was proven. The only reader and writer."""
+
+import re
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from kedge_bundle.errors import BundleUnreadable, ManifestInvalid
+from kedge_bundle.parity import Budget, Verdict
+from kedge_bundle.signature import Signature
+from kedge_bundle.stats import InputStats
+
+SCHEMA_MAJOR, SCHEMA_MINOR = 1, 0
+FILE_NAME = "manifest.json"
+
+FormatName = Literal["saved_model", "tflite", "onnx"]
+FORMATS: tuple[FormatName, ...] = ("saved_model", "tflite", "onnx")
+
+MODEL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+"""Model names are directory names, gRPC service names and metric labels: nothing that any of them would refuse."""
+
+
+def _relative(path: str) -> str:
+    pure = PurePosixPath(path)
+    if not path or pure.is_absolute() or ".." in pure.parts or "\\" in path or "\0" in path or str(pure) != path:
+        raise ValueError(f"'{path}' is not a plain path inside the bundle")
+    return path
+
+
+RelativePath = Annotated[str, AfterValidator(_relative)]
+
+
+class _Part(BaseModel):
+    """Frozen; fields of later minor versions are ignored."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class File(_Part):
+    """One file of the bundle."""
+
+    path: RelativePath
+    bytes: int = Field(ge=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class RuntimeOptions(_Part):
+    """How a runtime runs an artifact. The proof records these; the server serves with the same."""
+
+    device: Literal["cpu", "gpu"] = "cpu"
+    threads: int = Field(default=1, ge=1, description="Threads inside one run.")
+    graph_optimization: Literal["all", "disabled"] = "all"
+
+
+class Artifact(_Part):
+    """The model in one format."""
+
+    format: FormatName
+    path: str = Field(description="The file, or `.` where the format is a directory (SavedModel).")
+    files: tuple[File, ...] = Field(min_length=1)
+    inputs: dict[str, str] = Field(description="Keras input name -> the name that this format uses.")
+    outputs: dict[str, str] = Field(description="Keras output name -> the name that this format uses.")
+    batch: Literal["dynamic"] | int = Field(description="`dynamic`, or the number of rows of every run.")
+    opset: int | None = None
+    ops: tuple[str, ...] = ()
+    options: RuntimeOptions = Field(default=RuntimeOptions(), description="The options that were proven.")
+    verdict: Verdict
+    max_abs_error: float | None = None
+
+    @model_validator(mode="after")
+    def _path_is_listed(self) -> Self:
+        if self.path != "." and self.path not in {file.path for file in self.files}:
+            raise ValueError(f"the artifact's path '{self.path}' is not among its files")
+        return self
+
+    @property
+    def bytes(self) -> int:
+        """Size on disk."""
+        return sum(file.bytes for file in self.files)
+
+    @property
+    def sha256(self) -> str:
+        """The hash that names this artifact: that of its main file."""
+        main = "saved_model.pb" if self.path == "." else self.path
+        return next((file.sha256 for file in self.files if file.path == main), self.files[0].sha256)
+
+
+class Source(_Part):
+    """The `.keras` file that the bundle was made from."""
+
+    file_name: str
+    sha256: str
+    content_sha256: str = Field(description="Over the members' names and bytes: the same after re-zipping.")
+    keras_version: str = Field(description="The version that saved the file.")
+
+
+class Toolchain(_Part):
+    """What made the bundle."""
+
+    packages: dict[str, str]
+    python: str
+    platform: str
+    cpu_flags: tuple[str, ...] = ()
+    seed: int
+    command: tuple[str, ...] = ()
+
+
+class Manifest(_Part):
+    """The contract of a bundle."""
+
+    schema_version: str = Field(default=f"{SCHEMA_MAJOR}.{SCHEMA_MINOR}", pattern=r"^\d+\.\d+$")
+    name: str
+    version: int = Field(ge=1)
+    created: str = Field(description="UTC, ISO 8601.")
+    signature: Signature
+    input_stats: tuple[InputStats, ...] = ()
+    budget: Budget
+    artifacts: tuple[Artifact, ...] = Field(min_length=1)
+    golden: File
+    proof: File
+    source: Source
+    toolchain: Toolchain
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Self:
+        if not MODEL_NAME.fullmatch(self.name):
+            raise ValueError(f"'{self.name}' is not a model name: letters, digits, '_', '-' and '.', not first")
+        formats = [artifact.format for artifact in self.artifacts]
+        if len(set(formats)) != len(formats):
+            raise ValueError(f"a format stands twice: {formats}")
+        for artifact in self.artifacts:
+            for given, names in (
+                (artifact.inputs, self.signature.input_names),
+                (artifact.outputs, self.signature.output_names),
+            ):
+                if set(given) != set(names):
+                    raise ValueError(
+                        f"{artifact.format} maps the names {sorted(given)}, the signature has {sorted(names)}"
+                    )
+        return self
+
+    def artifact(self, format_name: str) -> Artifact | None:
+        """The artifact in this format, or None."""
+        return next((artifact for artifact in self.artifacts if artifact.format == format_name), None)
+
+    @property
+    def files(self) -> tuple[File, ...]:
+        """Every file that the manifest answers for."""
+        return (*(file for artifact in self.artifacts for file in artifact.files), self.golden, self.proof)
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """Read `manifest.json` of a bundle.
+
+    Raises:
+        BundleUnreadable: there is none, or it cannot be read.
+        ManifestInvalid: not JSON, another major schema version, or contradictory.
+    """
+    path = directory / FILE_NAME
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError as error:
+        raise BundleUnreadable(
+            f"{directory}: no {FILE_NAME} here; a bundle is the directory <name>/<version>"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleUnreadable(f"{path}: cannot be read: {error}") from error
+    try:
+        major = _Versioned.model_validate_json(text).schema_version.partition(".")[0]
+        if major != str(SCHEMA_MAJOR):
+            raise ManifestInvalid(f"{path}: schema {major}.x; this version of Kedge reads {SCHEMA_MAJOR}.x")
+        return Manifest.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(step) for step in first["loc"]) or "document"
+        raise ManifestInvalid(f"{path}: {where}: {first['msg']}") from error
+
+
+def write_manifest(directory: Path, manifest: Manifest) -> None:
+    """Write `manifest.json` into a bundle that is being made."""
+    (directory / FILE_NAME).write_text(manifest.model_dump_json(indent=2) + "\n", "utf-8")
+
+
+class _Versioned(BaseModel):
+    schema_version: str

@@ -1,0 +1,34 @@
+"""Run cases through a runtime and compare with what Keras answered: the proof, the self-test and `verify-model`."""
+
+from collections.abc import Iterable
+
+from kedge_bundle.cases import Case
+from kedge_bundle.errors import RunFailed
+from kedge_bundle.manifest import Artifact, RuntimeOptions
+from kedge_bundle.parity import Budget, CaseParity, ParityReport, compare, report
+from kedge_bundle.runtimes import open_runtime
+from kedge_bundle.runtimes.base import Runtime
+from kedge_bundle.signature import row_count
+from kedge_bundle.store import Bundle
+
+
+def replay(runtime: Runtime, cases: Iterable[Case], budget: Budget) -> ParityReport:
+    """Run every case and compare every output by name. A run that fails is a failed case, not an exception."""
+    return report(runtime.artifact.format, runtime.device, [_replay_case(runtime, case, budget) for case in cases])
+
+
+def verify(bundle: Bundle, artifact: Artifact, options: RuntimeOptions | None = None) -> ParityReport:
+    """Replay a bundle's golden answers on this machine.
+
+    Raises:
+        RuntimeMissing, ArtifactUnloadable, DeviceUnavailable: as `open_runtime`.
+    """
+    with open_runtime(bundle, artifact, options) as runtime:
+        return replay(runtime, bundle.golden, bundle.manifest.budget)
+
+
+def _replay_case(runtime: Runtime, case: Case, budget: Budget) -> CaseParity:
+    try:
+        return compare(case.name, case.outputs, runtime.run(case.inputs), budget)
+    except RunFailed as error:
+        return CaseParity(case=case.name, rows=row_count(case.inputs), outputs=(), verdict="failed", reason=str(error))

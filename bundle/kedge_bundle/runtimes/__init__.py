@@ -1,0 +1,49 @@
+"""The runtimes that run artifacts. Each is imported when it is chosen, never before."""
+
+from importlib import import_module
+
+from kedge_bundle.errors import RuntimeMissing
+from kedge_bundle.manifest import Artifact, FormatName, RuntimeOptions
+from kedge_bundle.runtimes.base import Runtime
+from kedge_bundle.store import Bundle
+
+_RUNTIMES: dict[FormatName, tuple[str, str, str]] = {
+    # format: module, class, what to install
+    "onnx": ("kedge_bundle.runtimes.onnx", "OnnxRuntime", "kedge[onnx] or kedge[onnx-gpu]"),
+    "tflite": ("kedge_bundle.runtimes.tflite", "TfliteRuntime", "kedge[tflite]"),
+    "saved_model": ("kedge_bundle.runtimes.tensorflow", "TensorflowRuntime", "kedge[tensorflow]"),
+}
+
+
+def open_runtime(bundle: Bundle, artifact: Artifact, options: RuntimeOptions | None = None) -> Runtime:
+    """Load one artifact of a bundle with the runtime of its format.
+
+    Args:
+        bundle: an opened bundle.
+        artifact: one of its artifacts.
+        options: how to run it; those that were proven when None.
+
+    Raises:
+        RuntimeMissing: the runtime's package is not installed.
+        ArtifactUnloadable: the runtime refuses the file.
+        DeviceUnavailable: the device asked for is not the one in use after loading.
+    """
+    module, name, extra = _RUNTIMES[artifact.format]
+    try:
+        runtime_class: type[Runtime] = getattr(import_module(module), name)
+    except ImportError as error:
+        raise RuntimeMissing(
+            f"no runtime for {artifact.format} is installed here ({error}); pip install '{extra}'"
+        ) from error
+    return runtime_class(
+        bundle.directory / artifact.path, artifact, bundle.manifest.signature, options or artifact.options
+    )
+
+
+def is_installed(format_name: FormatName) -> bool:
+    """Whether the runtime of this format can be imported here."""
+    try:
+        import_module(_RUNTIMES[format_name][0])
+    except ImportError:
+        return False
+    return True

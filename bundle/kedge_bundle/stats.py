@@ -1,0 +1,226 @@
+"""What training saw of each input, and how a request differs from it. numpy only.
+
+The statistics travel in the manifest. They come from `Normalization` and `Rescaling` layers inside the
+model or from the user's data; the comparison is used by the server at its boundary.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Source = Literal["normalization-layer", "rescaling-layer", "batch-normalization-layer", "data"]
+Kind = Literal["nonfinite", "below-range", "above-range", "z-score", "spread"]
+
+SPREAD_MIN_VALUES = 64
+"""Values per feature from which a request's own spread says something (an image channel, a window)."""
+
+SPREAD_RATIO = 0.1
+"""A request whose whole range is this small a part of training's standard deviation was most likely normalized
+once too often: pixels of 0…255 (standard deviation about 70) come out of a second normalization with a range of 1 to 4.
+"""
+
+_REPORTED_FEATURES = 16
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How far a request may stray from training before it is a violation.
+
+    Attributes:
+        margin: share of the training range (max - min) that a value may lie outside of it.
+        z_score: largest distance from the training mean, in training standard deviations.
+    """
+
+    margin: float = 0.1
+    z_score: float = 8.0
+
+
+@dataclass(frozen=True)
+class StatViolation:
+    """One feature of one input outside of what training saw; `value` is the worst value that came."""
+
+    input: str
+    feature: int
+    kind: Kind
+    value: float
+    expected: str
+    count: int
+
+    def describe(self) -> str:
+        """A sentence for the caller: input, feature, value and what training saw."""
+        return (
+            f"input '{self.input}', feature {self.feature}: {self.kind} {self.value:.6g}; training saw {self.expected}"
+        )
+
+
+class InputStats(BaseModel):
+    """Statistics of one input as the model receives it, before any layer.
+
+    The feature axis is the last axis of the input unless `axis` says otherwise; each tuple has one number per
+    feature, or a single number that speaks for all of them. Units are those of the input.
+    """
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    input: str = Field(min_length=1)
+    axis: int | None = Field(default=-1, description="Feature axis of the input; None: one feature for all values.")
+    source: Source
+    layer: str | None = Field(default=None, description="The layer that the numbers were read from.")
+    n: int | None = Field(default=None, ge=1, description="Rows that the numbers were computed from, where known.")
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    min: tuple[float, ...] | None = None
+    max: tuple[float, ...] | None = None
+
+    @model_validator(mode="after")
+    def _lengths_agree(self) -> Self:
+        given = [values for values in (self.mean, self.std, self.min, self.max) if values is not None]
+        if not given:
+            raise ValueError(f"statistics of input '{self.input}' hold no number")
+        if len({len(values) for values in given}) != 1 or not given[0]:
+            raise ValueError(f"statistics of input '{self.input}' differ in their number of features")
+        if (self.mean is None) != (self.std is None) or (self.min is None) != (self.max is None):
+            raise ValueError(f"statistics of input '{self.input}' need mean with std, and min with max")
+        return self
+
+    @property
+    def features(self) -> int:
+        """How many features the numbers are for."""
+        return len(self.mean or self.min or ())
+
+    @cached_property
+    def _arrays(self) -> dict[str, NDArray[np.float64]]:
+        names = ("mean", "std", "min", "max")
+        return {name: np.asarray(getattr(self, name), np.float64) for name in names if getattr(self, name) is not None}
+
+    def by_feature(self, array: NDArray[np.generic]) -> NDArray[np.generic]:
+        """View `array` (batch, ...) as (values, features), with the feature axis last."""
+        if self.axis is None or array.ndim == 0:
+            return array.reshape(-1, 1)
+        return np.moveaxis(array, self.axis, -1).reshape(-1, array.shape[self.axis])
+
+    def violations(self, array: NDArray[np.generic], limits: Limits) -> list[StatViolation]:
+        """Compare one request's values with training, at most one violation per feature and kind.
+
+        Args:
+            array: the input, shape (rows, ...), any real dtype.
+            limits: how far is too far.
+        """
+        table = self.by_feature(array)
+        if self.features not in (1, table.shape[1]) or self._is_clean(table, limits):
+            return []
+        return self._explain(table.astype(np.float64), limits)
+
+    def _bounds(self, limits: Limits) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The least and the largest value of each feature that is no violation."""
+        stats = self._arrays
+        low, high = np.full(self.features, -np.inf), np.full(self.features, np.inf)
+        if "min" in stats:
+            slack = limits.margin * (stats["max"] - stats["min"])
+            low, high = stats["min"] - slack, stats["max"] + slack
+        if "mean" in stats:
+            reach = limits.z_score * self._usable_std
+            low, high = np.maximum(low, stats["mean"] - reach), np.minimum(high, stats["mean"] + reach)
+        return low, high
+
+    def _is_clean(self, table: NDArray[np.generic], limits: Limits) -> bool:
+        """The common case, in two passes over the values: everything finite, within bounds, not collapsed."""
+        low, high = self._bounds(limits)
+        least, largest = table.min(axis=0).astype(np.float64), table.max(axis=0).astype(np.float64)
+        inside = bool(((least >= low) & (largest <= high) & np.isfinite(least) & np.isfinite(largest)).all())
+        return inside and not self._collapsed(table.shape[0], largest - least).any()
+
+    def _collapsed(self, values: int, spread: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which features vary far less within this request than they did in training."""
+        if values < SPREAD_MIN_VALUES:
+            return np.zeros(spread.shape, np.bool_)
+        return np.broadcast_to(self._usual_spread > 0, spread.shape) & (spread < SPREAD_RATIO * self._usual_spread)
+
+    @cached_property
+    def _usual_spread(self) -> NDArray[np.float64]:
+        """Training's standard deviation; where only the range is known, that of a uniform draw from it."""
+        stats = self._arrays
+        return stats["std"] if "std" in stats else (stats["max"] - stats["min"]) / np.sqrt(12)
+
+    @cached_property
+    def _usable_std(self) -> NDArray[np.float64]:
+        """The standard deviation, kept off zero: a feature that was constant in training still has rounding."""
+        stats = self._arrays
+        floor: NDArray[np.float64] = 1e-6 * np.maximum(np.abs(stats["mean"]), 1.0)
+        return np.maximum(stats["std"], floor)
+
+    def _explain(self, table: NDArray[np.float64], limits: Limits) -> list[StatViolation]:
+        finite = np.isfinite(table)
+        found = self._worst(table, ~finite, "nonfinite", np.zeros_like(table), ["only finite values"])
+        clean = np.where(finite, table, np.nan)
+        stats = self._arrays
+        seen_range: list[str] = []
+        if "min" in stats:
+            slack = limits.margin * (stats["max"] - stats["min"])
+            below, above = stats["min"] - slack - clean, clean - stats["max"] - slack
+            seen_range = [f"{low:.6g} to {high:.6g}" for low, high in zip(stats["min"], stats["max"], strict=True)]
+            found += self._worst(clean, below > 0, "below-range", below, seen_range)
+            found += self._worst(clean, above > 0, "above-range", above, seen_range)
+        seen_mean: list[str] = []
+        if "mean" in stats:
+            z = np.abs(clean - stats["mean"]) / self._usable_std
+            seen_mean = [
+                f"mean {mean:.6g}, std {std:.6g}" for mean, std in zip(stats["mean"], stats["std"], strict=True)
+            ]
+            found += self._worst(clean, z > limits.z_score, "z-score", z, seen_mean)
+        if finite.all():
+            spread = table.max(axis=0) - table.min(axis=0)
+            for i in np.flatnonzero(self._collapsed(table.shape[0], spread))[:_REPORTED_FEATURES]:
+                expected = _of(seen_mean or seen_range, int(i)) + "; is it normalized already?"
+                found.append(StatViolation(self.input, int(i), "spread", float(spread[i]), expected, table.shape[0]))
+        return found
+
+    def _worst(
+        self,
+        table: NDArray[np.float64],
+        bad: NDArray[np.bool_],
+        kind: Kind,
+        badness: NDArray[np.float64],
+        seen: list[str],
+    ) -> list[StatViolation]:
+        features = np.flatnonzero(bad.any(axis=0))[:_REPORTED_FEATURES]
+        found = []
+        for i in features:
+            row = int(np.argmax(np.where(bad[:, i], badness[:, i], -np.inf)))
+            found.append(
+                StatViolation(self.input, int(i), kind, float(table[row, i]), _of(seen, int(i)), int(bad[:, i].sum()))
+            )
+        return found
+
+
+def _of(seen: list[str], feature: int) -> str:
+    """What was seen of one feature; a single entry speaks for all."""
+    return seen[feature if len(seen) > 1 else 0]
+
+
+def stats_of_data(name: str, array: NDArray[np.generic], n: int) -> InputStats | None:
+    """Statistics of the user's samples of one input, shape (rows, ...), per last axis; None for strings and bools.
+
+    The standard deviation is that of the population, as `Normalization.adapt` computes it.
+    """
+    if array.dtype.kind not in "iuf" or array.size == 0:
+        return None
+    scalar_rows = array.ndim <= 1
+    table = array.reshape(-1, 1 if scalar_rows else array.shape[-1]).astype(np.float64)
+    table = np.where(np.isfinite(table), table, np.nan)
+    if np.isnan(table).all(axis=0).any():
+        return None
+    return InputStats(
+        input=name,
+        axis=None if scalar_rows else -1,
+        source="data",
+        n=n,
+        mean=tuple(np.nanmean(table, axis=0).tolist()),
+        std=tuple(np.nanstd(table, axis=0).tolist()),
+        min=tuple(np.nanmin(table, axis=0).tolist()),
+        max=tuple(np.nanmax(table, axis=0).tolist()),
+    )

@@ -1,0 +1,1 @@
+"""Makes and proves bundles. Never imports the server."""
