@@ -58,7 +58,8 @@ def read_npz(path: Path) -> Tensors:
         SamplesInvalid: the file is missing, is not an `.npz`, is truncated or holds pickled objects.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise SamplesInvalid(f"{path}: a single .npy array; expected an .npz of named arrays")
             arrays = {name: archive[name] for name in archive.files}

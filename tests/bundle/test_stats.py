@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from kedge_bundle.stats import InputStats, Limits, stats_of_data
+
+LIMITS = Limits(margin=0.1, z_score=8.0)
+PIXELS = InputStats(
+    input="image", source="normalization-layer", layer="norm", mean=(120.0, 110.0, 100.0), std=(70.0, 68.0, 72.0)
+)
+ROWS = InputStats(
+    input="x", source="data", n=50, mean=(0.0, 170.0), std=(1.0, 10.0), min=(-3.0, 140.0), max=(3.0, 200.0)
+)
+
+
+def image(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(0, 255, (1, 32, 32, 3)).astype(np.float32)
+
+
+def kinds(stats: InputStats, array: np.ndarray) -> set[str]:
+    return {violation.kind for violation in stats.violations(array, LIMITS)}
+
+
+def test_an_input_like_training_has_no_violation():
+    assert kinds(PIXELS, image()) == set()
+    assert kinds(ROWS, np.array([[0.5, 180.0]], np.float32)) == set()
+
+
+def test_pixels_normalized_by_the_caller_too_are_noticed():
+    once = (image() - 120.0) / 70.0
+    found = PIXELS.violations(once, LIMITS)
+    assert {violation.kind for violation in found} == {"spread"}
+    assert [violation.feature for violation in found] == [0, 1, 2]
+    assert "normalized already" in found[0].describe()
+
+
+def test_pixels_rescaled_by_the_caller_too_are_noticed():
+    rescaling = InputStats(input="image", axis=None, source="rescaling-layer", min=(0.0,), max=(255.0,))
+    assert kinds(rescaling, image()) == set()
+    assert kinds(rescaling, image() / 255.0) == {"spread"}
+
+
+def test_a_row_normalized_by_the_caller_too_is_far_from_its_mean():
+    (violation, *_) = [v for v in ROWS.violations(np.array([[0.5, 1.0]], np.float32), LIMITS) if v.kind == "z-score"]
+    assert (violation.input, violation.feature, violation.value) == ("x", 1, 1.0)
+    assert "training saw mean 170, std 10" in violation.describe()
+
+
+def test_outside_the_range_names_the_worst_value_and_the_count():
+    array = np.array([[3.2, 170.0], [3.9, 170.0], [5.0, 170.0]], np.float32)
+    (violation,) = ROWS.violations(array, LIMITS)
+    assert (violation.kind, violation.value, violation.count) == ("above-range", 5.0, 2)
+    assert "-3 to 3" in violation.expected
+
+
+def test_below_the_range_is_its_own_kind():
+    assert kinds(ROWS, np.array([[-4.5, 170.0]], np.float32)) == {"below-range"}
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_non_finite_values_are_named_and_do_not_hide_the_rest(value: float):
+    found = ROWS.violations(np.array([[value, 500.0]], np.float32), LIMITS)
+    assert {violation.kind for violation in found} == {"nonfinite", "above-range", "z-score"}
+
+
+def test_integers_are_compared_as_numbers():
+    counts = InputStats(input="n", source="data", min=(0.0,), max=(9.0,))
+    assert kinds(counts, np.array([[5]], np.uint8)) == set()
+    assert kinds(counts, np.array([[200]], np.uint8)) == {"above-range"}
+
+
+def test_a_feature_that_was_constant_in_training_may_keep_its_rounding():
+    constant = InputStats(input="x", source="data", mean=(0.1,), std=(0.0,))
+    assert kinds(constant, np.full((1, 1), 0.1, np.float32)) == set()
+    assert kinds(constant, np.full((1, 1), 0.2, np.float32)) == {"z-score"}
+
+
+def test_a_feature_axis_other_than_the_last_is_honoured():
+    first = PIXELS.model_copy(update={"axis": 1})
+    channels_first = np.moveaxis(image(), -1, 1)
+    assert {v.kind for v in first.violations(channels_first, LIMITS)} == set()
+    assert [v.feature for v in first.violations((channels_first - 120) / 70, LIMITS)] == [0, 1, 2]
+
+
+def test_statistics_of_data_match_numpy():
+    array = np.random.default_rng(3).normal(5, 2, (40, 6)).astype(np.float32)
+    stats = stats_of_data("x", array, n=40)
+    assert stats is not None
+    np.testing.assert_allclose(stats.mean, array.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(stats.std, array.std(0), rtol=1e-5)
+    np.testing.assert_allclose(stats.min, array.min(0))
+    assert (stats.n, stats.source, stats.features) == (40, "data", 6)
+
+
+def test_strings_and_columns_without_a_value_have_no_statistics():
+    assert stats_of_data("s", np.array([b"a"], object), n=1) is None
+    assert stats_of_data("x", np.full((3, 1), np.nan, np.float32), n=3) is None
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"mean": (1.0,), "std": (1.0, 2.0)},
+        {"mean": (1.0,)},
+        {"min": (0.0,)},
+        {"mean": (float("nan"),), "std": (1.0,)},
+    ],
+)
+def test_statistics_that_say_nothing_or_contradict_themselves_are_refused(fields: dict):
+    with pytest.raises(ValidationError):
+        InputStats(input="x", source="data", **fields)
