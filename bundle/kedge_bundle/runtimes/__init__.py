@@ -33,7 +33,7 @@ def open_runtime(bundle: Bundle, artifact: Artifact, options: RuntimeOptions | N
         runtime_class: type[Runtime] = getattr(import_module(module), name)
     except ImportError as error:
         raise RuntimeMissing(
-            f"no runtime for {artifact.format} is installed here ({error}); pip install '{extra}'"
+            f"no runtime for {artifact.format} is installed here ({error}); install {extra}"
         ) from error
     return runtime_class(
         bundle.directory / artifact.path, artifact, bundle.manifest.signature, options or artifact.options

@@ -1,0 +1,94 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kedge_bundle import cli
+from kedge_bundle.manifest import FILE_NAME
+from kedge_bundle.store import describe_file
+from tests.services import bundles
+
+VERIFY = Path(sys.executable).with_name("verify-model")
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return bundles.publish(bundles.two_output(), tmp_path, "two").directory
+
+
+def change_one_weight(directory: Path, *, mend_hash: bool) -> None:
+    """Put the model with another weight into the bundle, and its hash into the manifest if asked."""
+    other = bundles.publish(bundles.two_output(scale=2.01), directory.parents[1], "other").directory
+    (directory / "model.onnx").write_bytes((other / "model.onnx").read_bytes())
+    if mend_hash:
+        document = json.loads((directory / FILE_NAME).read_text())
+        document["artifacts"][0]["files"] = [describe_file(directory, directory / "model.onnx").model_dump()]
+        (directory / FILE_NAME).write_text(json.dumps(document))
+
+
+def test_the_command_proves_a_good_bundle(directory: Path):
+    done = subprocess.run([VERIFY, directory], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "onnx" in done.stdout
+    assert "two version 1 answers as Keras did here." in done.stdout
+
+
+def test_a_changed_weight_is_refused_by_its_hash(directory: Path, capsys: pytest.CaptureFixture[str]):
+    change_one_weight(directory, mend_hash=False)
+    assert cli.main([str(directory)]) == 3
+    assert "'model.onnx' is not the file that was proven" in capsys.readouterr().err
+
+
+def test_a_changed_weight_with_a_mended_hash_is_refused_by_its_answers(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+):
+    change_one_weight(directory, mend_hash=True)
+    assert cli.main([str(directory)]) == 1
+    out = capsys.readouterr().out
+    assert "output 'total': largest error" in out
+    assert "does NOT answer as Keras did" in out
+
+
+def test_json_is_one_document(directory: Path, capsys: pytest.CaptureFixture[str]):
+    assert cli.main([str(directory), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["exit_code"] == 0
+    assert document["formats"][0]["report"]["verdict"] == "bit-exact"
+
+
+def test_a_refusal_is_json_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert cli.main([str(tmp_path / "none"), "--json"]) == 3
+    assert json.loads(capsys.readouterr().out)["exit_code"] == 3
+
+
+def test_the_directory_of_a_model_gets_a_hint(directory: Path, capsys: pytest.CaptureFixture[str]):
+    assert cli.main([str(directory.parent)]) == 3
+    assert f"name one: {directory}" in capsys.readouterr().err
+
+
+def test_a_format_that_is_not_in_the_bundle_is_exit_4(directory: Path, capsys: pytest.CaptureFixture[str]):
+    assert cli.main([str(directory), "--format", "tflite"]) == 4
+    assert "no tflite in this bundle; it has onnx" in capsys.readouterr().err
+
+
+def test_usage_is_exit_2(directory: Path):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([str(directory), "--format", "pickle"])
+    assert stopped.value.code == 2
+
+
+def test_without_its_runtime_nothing_counts_as_proven(directory: Path):
+    # A child process in which onnxruntime cannot be imported: the edge box where it was forgotten.
+    program = (
+        "import sys; sys.modules['onnxruntime'] = None\n"
+        "from kedge_bundle.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    for arguments in ([], ["--format", "onnx"]):
+        done = subprocess.run(
+            [sys.executable, "-c", program, directory, *arguments], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 4
+        assert "install kedge[onnx] or kedge[onnx-gpu]" in done.stdout

@@ -1,0 +1,88 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from kedge_bundle.errors import BundleUnreadable, ManifestInvalid
+from kedge_bundle.manifest import FILE_NAME, read_manifest
+from tests.services import bundles
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return bundles.publish(bundles.two_output(), tmp_path, "two").directory
+
+
+def edit(directory: Path, **changes: object) -> None:
+    path = directory / FILE_NAME
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_a_manifest_comes_back_as_it_was(tmp_path: Path):
+    bundle = bundles.publish(bundles.square_root(), tmp_path, "root")
+    assert read_manifest(bundle.directory) == bundle.manifest
+    assert bundle.manifest.input_stats[0].n == 100
+    assert bundle.manifest.artifact("onnx") is not None
+    assert bundle.manifest.artifact("tflite") is None
+
+
+def test_an_unknown_major_schema_version_is_refused(directory: Path):
+    edit(directory, schema_version="2.0")
+    with pytest.raises(ManifestInvalid, match=r"schema 2\.x; this version of Kedge reads 1\.x"):
+        read_manifest(directory)
+
+
+def test_a_later_minor_version_with_new_fields_is_read(directory: Path):
+    edit(directory, schema_version="1.7", something_new={"a": 1})
+    assert read_manifest(directory).schema_version == "1.7"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema_version": 1}', "\ufeff{}"])
+def test_a_file_that_is_no_manifest_is_refused(directory: Path, text: str):
+    (directory / FILE_NAME).write_text(text)
+    with pytest.raises(ManifestInvalid, match=FILE_NAME):
+        read_manifest(directory)
+
+
+def test_a_file_that_is_no_text_is_refused(directory: Path):
+    (directory / FILE_NAME).write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(BundleUnreadable, match="cannot be read"):
+        read_manifest(directory)
+
+
+@pytest.mark.parametrize("path", ["../model.onnx", "/etc/passwd", "a/../../b", "a\\..\\b", "", "./model.onnx", "a//b"])
+def test_a_path_that_could_leave_the_bundle_is_refused(directory: Path, path: str):
+    artifact = json.loads((directory / FILE_NAME).read_text())["artifacts"][0]
+    artifact["files"][0]["path"] = path
+    artifact["path"] = path
+    edit(directory, artifacts=[artifact])
+    with pytest.raises(ManifestInvalid, match="is not a plain path inside the bundle"):
+        read_manifest(directory)
+
+
+def test_names_that_differ_from_the_signature_are_refused(directory: Path):
+    artifact = json.loads((directory / FILE_NAME).read_text())["artifacts"][0]
+    edit(directory, artifacts=[artifact | {"outputs": {"total": "total"}}])
+    with pytest.raises(ManifestInvalid, match="maps the names"):
+        read_manifest(directory)
+
+
+def test_an_artifact_outside_its_own_files_is_refused(directory: Path):
+    artifact = json.loads((directory / FILE_NAME).read_text())["artifacts"][0]
+    edit(directory, artifacts=[artifact | {"path": "other.onnx"}])
+    with pytest.raises(ManifestInvalid, match="is not among its files"):
+        read_manifest(directory)
+
+
+def test_a_format_cannot_stand_twice(directory: Path):
+    artifact = json.loads((directory / FILE_NAME).read_text())["artifacts"][0]
+    edit(directory, artifacts=[artifact, artifact])
+    with pytest.raises(ManifestInvalid, match="a format stands twice"):
+        read_manifest(directory)
+
+
+@pytest.mark.parametrize("name", ["", "../two", "a b", ".hidden", "a/b", "x" * 200])
+def test_names_that_are_no_directory_or_label_are_refused(directory: Path, name: str):
+    edit(directory, name=name)
+    with pytest.raises(ManifestInvalid):
+        read_manifest(directory)
