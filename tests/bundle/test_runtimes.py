@@ -55,7 +55,7 @@ def test_a_gpu_that_is_not_in_use_is_an_error_not_a_fallback(bundle: Bundle):
 
 def test_a_file_that_is_no_model_is_refused(tmp_path: Path, bundle: Bundle):
     (tmp_path / "model.onnx").write_bytes(b"not a model")
-    broken = Bundle(tmp_path: Path, bundle.manifest)
+    broken = Bundle(tmp_path, bundle.manifest)
     with pytest.raises(ArtifactUnloadable, match=r"refuses model\.onnx"):
         open_runtime(broken, bundle.manifest.artifacts[0])
 
