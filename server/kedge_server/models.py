@@ -1,0 +1,217 @@
+"""The models that this server knows: which versions, in which state, and which of them answers. No wire type here.
+
+The table is changed on the event loop's thread only; other threads may read it.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from kedge_bundle.manifest import Artifact, Manifest
+from kedge_bundle.signature import Signature
+from kedge_bundle.store import Bundle
+from kedge_server.errors import ModelNotFound, NotReady
+from kedge_server.scheduler import Scheduler
+
+State = Literal["loading", "ready", "failed", "unloading"]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a model version has once it is loaded, self-tested and warmed."""
+
+    bundle: Bundle
+    artifact: Artifact
+    device: str
+    scheduler: Scheduler
+
+
+@dataclass(eq=False)
+class ServedModel:
+    """One version of one model, from the moment it was found on disk.
+
+    Attributes:
+        name: the model's name in the repository.
+        version: its version.
+        directory: the bundle.
+        state: `ready` means loaded, self-tested against its golden answers, and warmed.
+        reason: why it is not ready; empty when it is.
+        parts: what it has once it is loaded.
+    """
+
+    name: str
+    version: int
+    directory: Path
+    state: State = "loading"
+    reason: str = "loading"
+    parts: Loaded | None = field(default=None, repr=False)
+
+    @property
+    def loaded(self) -> Loaded:
+        """Everything that serving needs.
+
+        Raises:
+            NotReady: still loading, failed to load, or unloaded.
+        """
+        if self.parts is None:
+            raise NotReady(f"model '{self.name}' version {self.version} is not ready: {self.state}")
+        return self.parts
+
+    @property
+    def bundle(self) -> Bundle | None:
+        """The opened bundle; None while loading and after a failure."""
+        return self.parts.bundle if self.parts else None
+
+    @property
+    def artifact(self) -> Artifact | None:
+        """The artifact in use; None while loading and after a failure."""
+        return self.parts.artifact if self.parts else None
+
+    @property
+    def device(self) -> str:
+        """The device in use, by the runtime's own account: `cpu`, `cuda:0`; empty while loading and after a failure."""
+        return self.parts.device if self.parts else ""
+
+    @property
+    def manifest(self) -> Manifest:
+        """The bundle's manifest.
+
+        Raises:
+            NotReady: as `loaded`.
+        """
+        return self.loaded.bundle.manifest
+
+    @property
+    def signature(self) -> Signature:
+        """The names, dtypes and shapes that callers use.
+
+        Raises:
+            NotReady: as `loaded`.
+        """
+        return self.manifest.signature
+
+
+class ModelTable:
+    """Every model version that was found, and which of them answers.
+
+    Args:
+        required: the names of the models without which this server is not ready; empty: all that were found.
+    """
+
+    def __init__(self, required: tuple[str, ...] = ()) -> None:
+        self._required = required
+        self._models: dict[str, dict[int, ServedModel]] = {}
+        self._generation = 0
+        self._change = asyncio.Event()
+        self.is_draining = False
+
+    def find(self, name: str, version: int | None = None, label: str | None = None) -> ServedModel:
+        """The model version that answers: the one with this number, or the latest that is ready.
+
+        Raises:
+            ModelNotFound: no such model, version or label.
+            NotReady: it is known, but loading or failed.
+        """
+        known = self._models.get(name)
+        if known is None:
+            raise ModelNotFound(f"model '{_shown(name)}' is not here{self._suggestion()}")
+        if label is not None:
+            raise ModelNotFound(f"model '{name}' has no label '{_shown(label)}'; ask for a version by its number")
+        if version is not None:
+            model = known.get(version)
+            if model is None:
+                there = ", ".join(map(str, sorted(known)))
+                raise ModelNotFound(f"model '{name}' has no version {version}; it has {there}")
+        else:
+            model = max(
+                (model for model in known.values() if model.state == "ready"),
+                key=lambda model: model.version,
+                default=None,
+            )
+            if model is None:
+                model = known[max(known)]
+        if model.state != "ready":
+            raise NotReady(f"model '{name}' version {model.version} is not ready: {model.state}; /readyz says why")
+        return model
+
+    def entries(self) -> list[ServedModel]:
+        """Every version of every model that is known, also those that load or failed, by name and version."""
+        return [model for _, versions in sorted(self._models.items()) for _, model in sorted(versions.items())]
+
+    def versions(self, name: str) -> list[ServedModel]:
+        """Every known version of one model, lowest first; empty when there is no such model."""
+        return [model for _, model in sorted(self._models.get(name, {}).items())]
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether this server should get traffic."""
+        return not self.not_ready_reasons()
+
+    def is_serving(self, model: ServedModel) -> bool:
+        """Whether this version should get traffic: it is ready, and the server is not draining."""
+        return model.state == "ready" and not self.is_draining
+
+    def not_ready_reasons(self) -> list[str]:
+        """Every reason why this server should get no traffic; empty when it should."""
+        reasons = ["draining: the server was told to stop"] if self.is_draining else []
+        models = self.entries()
+        if not models:
+            return [*reasons, "there is no model"]
+        names = {model.name for model in models}
+        reasons += [f"required model '{name}' is not in the repository" for name in self._required if name not in names]
+        reasons += [
+            f"model '{model.name}' version {model.version}: {model.state}"
+            + (f": {model.reason}" if model.state == "failed" else "")
+            for model in models
+            if model.state != "ready" and (not self._required or model.name in self._required)
+        ]
+        if not any(model.state == "ready" for model in models):
+            reasons.append("no model is ready")
+        return reasons
+
+    @property
+    def generation(self) -> int:
+        """Counts the changes of any state; see `changed`."""
+        return self._generation
+
+    async def changed(self, since: int) -> int:
+        """Wait until `generation` is no longer `since`, and return it: no change is missed between two calls."""
+        while self._generation == since:
+            await self._change.wait()
+        return self._generation
+
+    def add(self, model: ServedModel) -> None:
+        """Make a version known."""
+        self._models.setdefault(model.name, {})[model.version] = model
+        self._note_change()
+
+    def set_ready(self, model: ServedModel, loaded: Loaded) -> None:
+        """Let a version answer."""
+        model.parts, model.state, model.reason = loaded, "ready", ""
+        self._note_change()
+
+    def set_failed(self, model: ServedModel, reason: str) -> None:
+        """Say why a version cannot be served."""
+        model.state, model.reason = "failed", reason
+        self._note_change()
+
+    def set_draining(self) -> None:
+        """Stop being ready. Requests that were accepted already are still answered."""
+        self.is_draining = True
+        self._note_change()
+
+    def _note_change(self) -> None:
+        self._generation += 1
+        self._change.set()
+        self._change = asyncio.Event()
+
+    def _suggestion(self) -> str:
+        return f"; there are {', '.join(sorted(self._models))}" if self._models else "; there is no model"
+
+
+def _shown(text: str) -> str:
+    """A caller's text for a message: printable, and not longer than a line."""
+    limit = 80
+    printable = "".join(character if character.isprintable() else "?" for character in text[: limit + 1])
+    return printable if len(text) <= limit else printable[:limit] + "…"
