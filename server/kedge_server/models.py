@@ -13,6 +13,7 @@ from kedge_bundle.signature import Signature
 from kedge_bundle.store import Bundle
 from kedge_server.errors import ModelNotFound, NotReady
 from kedge_server.scheduler import Scheduler
+from kedge_server.validation import Contract
 
 State = Literal["loading", "ready", "failed", "unloading"]
 
@@ -24,6 +25,7 @@ class Loaded:
     bundle: Bundle
     artifact: Artifact
     device: str
+    contract: Contract
     scheduler: Scheduler
 
 

@@ -4,21 +4,29 @@ decode -> find the model -> check inputs -> queue -> run -> check outputs -> enc
 """
 
 import asyncio
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, TypeVar
+
+import structlog
 
 from kedge_bundle.signature import Tensors, Violation
 from kedge_bundle.stats import StatViolation
-from kedge_server.errors import ServingError
+from kedge_server.errors import ModelFailed, ServingError
+from kedge_server.jobs import Job
 from kedge_server.metrics import CallRecord, Metrics
-from kedge_server.models import ModelTable, ServedModel
-from kedge_server.scheduler import Job
-from kedge_server.validation import InputReport, Policy, check_inputs, check_outputs
+from kedge_server.models import Loaded, ModelTable, ServedModel
+from kedge_server.validation import InputReport, Policy, check_inputs, check_outputs, nonfinite_outputs
 
 Protocol = Literal["tensorflow-serving", "open-inference"]
 T = TypeVar("T")
+_log = structlog.get_logger("kedge.pipeline")
+
+_CHECKED_ON_THE_LOOP_BYTES = 1 << 20
+"""Larger requests are checked in a thread: at about a millisecond for a megabyte, others would wait for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,4 +81,80 @@ class Pipeline:
         Raises:
             ServingError: one of `errors.py`; anything else is a fault of ours.
         """
-        raise NotImplementedError
+        record = self._metrics.start(protocol)
+        deadline: float | None = None
+        try:
+            call = decode()
+            decoded_at = time.perf_counter()
+            record.phases["decode"] = decoded_at - record.started_at
+            deadline = call.deadline
+            model = record.model = self.models.find(call.model, call.version, call.label)
+            loaded = model.loaded
+            report = record.inputs = await self._check_inputs(call, loaded)
+            record.phases["validate"] = time.perf_counter() - decoded_at
+            report.raise_if_refused()
+            job = self._job(call, model, report, record, encode)
+            try:
+                return await loaded.scheduler.run(job)
+            finally:
+                _note_phases(job, record)
+        except ServingError as error:
+            record.code, record.reason = error.code, error.reason
+            raise
+        except asyncio.CancelledError:
+            # gRPC cancels at the caller's deadline, too; the metrics tell the two apart.
+            is_late = deadline is not None and time.monotonic() >= deadline
+            record.code, record.reason = ("DEADLINE_EXCEEDED", "deadline") if is_late else ("CANCELLED", "cancelled")
+            raise
+        except BaseException:
+            record.code, record.reason = "INTERNAL", "internal"
+            raise
+        finally:
+            self._metrics.finish(record)
+
+    async def _check_inputs(self, call: Call, loaded: Loaded) -> InputReport:
+        check = partial(
+            check_inputs,
+            call.inputs,
+            loaded.contract,
+            self._policy,
+            decoding=call.violations,
+            outputs=call.outputs,
+        )
+        if sum(array.nbytes for array in call.inputs.values()) <= _CHECKED_ON_THE_LOOP_BYTES:
+            return check()
+        return await asyncio.to_thread(check)
+
+    def _job(
+        self, call: Call, model: ServedModel, report: InputReport, record: CallRecord, encode: Callable[[Answer], T]
+    ) -> Job[T]:
+        signature = model.signature
+
+        def complete(outputs: Tensors) -> T:
+            """In the instance's thread: keep what was asked for, check it, put it into the wire's form."""
+            wanted = {name: array for name, array in outputs.items() if not call.outputs or name in call.outputs}
+            record.outputs = check_outputs(wanted)
+            if self._policy.nonfinite_outputs == "reject" and (found := nonfinite_outputs(record.outputs)):
+                raise _refused_answer(model, found)
+            return encode(Answer(model.name, model.version, wanted, report.stat_violations))
+
+        inputs = {name: call.inputs[name] for name in signature.input_names}
+        return Job(inputs, report.rows, complete, asyncio.get_running_loop().create_future(), call.deadline)
+
+
+def _note_phases(job: Job[T], record: CallRecord) -> None:
+    """How long the job waited, ran and was encoded; a phase that it did not leave lasts until now."""
+    if not job.queued_at:
+        return
+    now = time.perf_counter()
+    record.phases["queue"] = (job.started_at or now) - job.queued_at
+    if job.started_at:
+        record.phases["run"] = (job.ran_at or now) - job.started_at
+    if job.ran_at:
+        record.phases["encode"] = (job.completed_at or now) - job.ran_at
+
+
+def _refused_answer(model: ServedModel, found: str) -> ModelFailed:
+    incident = secrets.token_hex(6)
+    _log.error("nonfinite_outputs", model=model.name, version=model.version, incident=incident, error=found)
+    return ModelFailed(f"the model '{model.name}' answered values that are not finite", incident)

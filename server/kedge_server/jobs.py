@@ -1,0 +1,164 @@
+"""Jobs and the bounded queue in which they wait for an instance. Knows neither runtimes nor metrics.
+
+Jobs are put and discarded on the event loop's thread and taken by the instances' threads.
+"""
+
+import asyncio
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from kedge_bundle.signature import Tensors
+
+T = TypeVar("T")
+
+
+@dataclass(eq=False, slots=True)
+class Job(Generic[T]):
+    """One caller's rows on their way through the queue and an instance. Compared by identity.
+
+    Attributes:
+        inputs: valid inputs, each (rows, ...).
+        rows: how many.
+        complete: turns this job's outputs into its result; runs in the instance's thread. What it raises is the
+            job's outcome.
+        future: owned by this job; finished at most once, on the event loop's thread.
+        deadline: in `time.monotonic()` seconds.
+        queued_at, started_at, ran_at, completed_at: `time.perf_counter()` seconds; 0 until it happens.
+    """
+
+    inputs: Tensors
+    rows: int
+    complete: Callable[[Tensors], T]
+    future: asyncio.Future[T]
+    deadline: float | None = None
+    queued_at: float = 0.0
+    started_at: float = 0.0
+    ran_at: float = 0.0
+    completed_at: float = 0.0
+    is_taken: bool = False
+    trailing_shapes: tuple[tuple[int, ...], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.trailing_shapes = tuple(array.shape[1:] for array in self.inputs.values())
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anybody still waits for the result: neither cancelled nor out of time."""
+        return not self.future.done() and (self.deadline is None or time.monotonic() < self.deadline)
+
+
+@dataclass(frozen=True)
+class QueueLimits:
+    """How much may wait, and what may meet in one batch.
+
+    Attributes:
+        queue_rows: rows that may wait.
+        max_batch_rows: rows of a batch of several jobs; a larger job runs as a batch of its own.
+        window_s: how long after its first job was queued a batch waits for more.
+        is_joinable: whether the model answers row by row, so that jobs can share a run.
+    """
+
+    queue_rows: int
+    max_batch_rows: int
+    window_s: float = 0.0
+    is_joinable: bool = True
+
+
+class JobQueue:
+    """A bounded queue that hands out batches: the oldest job and those that fit to it."""
+
+    def __init__(self, limits: QueueLimits) -> None:
+        self._limits = limits
+        self._waiting: deque[Job[object]] = deque()
+        self._lock = threading.Lock()
+        # At least one token for every waiting job. Waiting on a SimpleQueue costs half of what a Condition costs.
+        self._tokens: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._is_closed = False
+        self._rows = 0
+        # With a window, one instance at a time collects; otherwise each idle one would keep a part of the batch.
+        self._collecting: AbstractContextManager[object] = (
+            threading.Lock() if limits.window_s and limits.is_joinable else nullcontext()
+        )
+
+    @property
+    def rows(self) -> int:
+        """Rows that wait."""
+        return self._rows
+
+    def put(self, job: Job[T]) -> bool:
+        """Queue a job; False when its rows do not fit."""
+        with self._lock:
+            if self._rows + job.rows > self._limits.queue_rows:
+                return False
+            job.queued_at = time.perf_counter()
+            self._rows += job.rows
+            self._waiting.append(job)  # type: ignore[arg-type]  # the queue never looks at a result
+        self._tokens.put(None)
+        return True
+
+    def discard(self, job: Job[T]) -> None:
+        """Take a job out that nobody waits for any more; nothing happens when an instance has it already."""
+        with self._lock:
+            if not job.is_taken:
+                self._waiting.remove(job)  # type: ignore[arg-type]
+                self._mark_taken(job)
+
+    def take(self) -> list[Job[object]] | None:
+        """Wait for the next batch, at least one wanted job; None once the queue is closed and empty."""
+        with self._collecting:
+            batch: list[Job[object]] = []
+            while not batch:
+                self._tokens.get()
+                with self._lock:
+                    if self._is_closed and not self._waiting:
+                        self._tokens.put(None)  # for the next instance
+                        return None
+                    self._fill(batch)
+            if self._limits.window_s:
+                self._fill_until(batch, batch[0].queued_at + self._limits.window_s)
+            return batch
+
+    def close(self) -> None:
+        """Let the instances finish what waits, then answer None."""
+        self._is_closed = True
+        self._tokens.put(None)
+
+    def _fill_until(self, batch: list[Job[object]], end: float) -> None:
+        while sum(job.rows for job in batch) < self._limits.max_batch_rows and not self._is_closed:
+            remaining = end - time.perf_counter()
+            if remaining <= 0 or not self._limits.is_joinable:
+                return
+            try:
+                self._tokens.get(timeout=remaining)
+            except queue.Empty:
+                return
+            with self._lock:
+                self._fill(batch)
+
+    def _fill(self, batch: list[Job[object]]) -> None:
+        """Move jobs that fit from the queue into the batch, oldest first; those of another shape keep their place."""
+        rows = sum(job.rows for job in batch)
+        passed: list[Job[object]] = []
+        while self._waiting:
+            job = self._waiting[0]
+            if batch and (not self._limits.is_joinable or rows + job.rows > self._limits.max_batch_rows):
+                break
+            self._waiting.popleft()
+            if batch and job.trailing_shapes != batch[0].trailing_shapes:
+                passed.append(job)
+                continue
+            self._mark_taken(job)
+            if job.is_wanted:
+                batch.append(job)
+                rows += job.rows
+        self._waiting.extendleft(reversed(passed))
+
+    def _mark_taken(self, job: Job[T]) -> None:
+        job.is_taken = True
+        self._rows -= job.rows

@@ -1,0 +1,209 @@
+"""From a path to models that are fit to serve: find, open, choose, load, self-test, warm.
+
+Runs in threads, off the event loop; nothing here is seen by callers until it has succeeded.
+"""
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from kedge_bundle.errors import BundleError, BundleTampered, BundleUnreadable, DeviceUnavailable, RunnerError
+from kedge_bundle.manifest import Artifact, FormatName, RuntimeOptions, read_manifest
+from kedge_bundle.parity import ParityReport
+from kedge_bundle.replay import replay
+from kedge_bundle.runtimes import is_installed, open_runtime
+from kedge_bundle.runtimes.base import Runtime
+from kedge_bundle.signature import Tensors, row_count
+from kedge_bundle.store import Bundle, is_bundle, models, open_bundle, versions
+from kedge_server.scheduler import is_joinable
+
+FORMAT_PREFERENCE: tuple[FormatName, ...] = ("onnx", "tflite", "saved_model")
+"""What `auto` tries, best first: fastest and smallest on the edge."""
+
+
+class LoadFailed(Exception):
+    """A bundle that cannot be served; the message says why."""
+
+
+class DeviceNotInUse(LoadFailed):
+    """The device that was asked for is not the one in use: no bundle of this server would do better."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a version of a model was found, before anything was opened."""
+
+    name: str
+    version: int
+    directory: Path
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to load.
+
+    Attributes:
+        format: which format to take.
+        device: which device to run on.
+        instances: batches at once; 0 lets the device and the cores decide.
+        threads: inside one run; 0 is what was proven.
+        max_batch_rows: the largest batch to warm up for.
+    """
+
+    format: Literal["auto", "onnx", "tflite", "saved_model"] = "auto"
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    instances: int = 0
+    threads: int = 0
+    max_batch_rows: int = 32
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A bundle with its runtimes, one per instance, self-tested and warmed."""
+
+    bundle: Bundle
+    artifact: Artifact
+    device: str
+    runtimes: tuple[Runtime, ...]
+    report: ParityReport
+    seconds: float
+    device_note: str = ""
+
+
+def find_bundles(path: Path) -> list[Place]:
+    """List what is to be served under a repository, one model's directory, or one bundle.
+
+    Raises:
+        BundleUnreadable: nothing is there, or nothing that looks like any of the three.
+    """
+    directory = path.resolve()
+    if not directory.is_dir():
+        raise BundleUnreadable(f"{path}: no such directory; expected a repository of models, a model, or a bundle")
+    if is_bundle(directory):
+        manifest = read_manifest(directory)
+        return [Place(manifest.name, manifest.version, directory)]
+    try:
+        found = {directory.name: own} if (own := versions(directory)) else models(directory)
+    except OSError as error:
+        raise BundleUnreadable(f"{path}: cannot be listed: {error.strerror}") from error
+    if not found:
+        raise BundleUnreadable(
+            f"{path}: no bundle in here; expected <name>/<version>/manifest.json, as export-model writes it"
+        )
+    return [Place(name, version, where) for name, places in found.items() for version, where in places]
+
+
+def usable_cores() -> int:
+    """The cores that this process may use: its affinity, and the quota of its control group (version 2)."""
+    cores = len(os.sched_getaffinity(0))
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text("ascii").split()
+    except (OSError, ValueError):  # no such control group: the affinity is all there is
+        return cores
+    return cores if quota == "max" else max(1, min(cores, round(int(quota) / int(period))))
+
+
+def prepare(place: Place, options: Options) -> Prepared:
+    """Open a bundle, load its runtimes, replay its golden answers in each, and warm them.
+
+    Raises:
+        DeviceNotInUse: the GPU was asked for and is not in use.
+        LoadFailed: the bundle is damaged, in the wrong place, unloadable, or does not answer as it was proven to.
+    """
+    started = time.perf_counter()
+    try:
+        bundle = open_bundle(place.directory)
+        _check_place(bundle, place)
+        artifact = _choose(bundle, options.format)
+        runtime, device_note = _open_first(bundle, artifact, options)
+        runtimes = _instances(bundle, artifact, runtime, options)
+        report = _self_test(bundle, runtimes)
+        for one in dict.fromkeys(runtimes):
+            _warm(bundle, one, options.max_batch_rows)
+    except DeviceUnavailable as error:
+        raise DeviceNotInUse(str(error)) from error
+    except (BundleError, RunnerError) as error:
+        raise LoadFailed(str(error)) from error
+    seconds = time.perf_counter() - started
+    return Prepared(bundle, artifact, runtime.device, runtimes, report, seconds, device_note)
+
+
+def _check_place(bundle: Bundle, place: Place) -> None:
+    manifest = bundle.manifest
+    if (manifest.name, manifest.version) != (place.name, place.version):
+        raise BundleTampered(
+            f"{place.directory}: the manifest says '{manifest.name}' version {manifest.version}; a bundle is served "
+            f"under its own name: move it to {manifest.name}/{manifest.version}"
+        )
+
+
+def _choose(bundle: Bundle, wanted: Literal["auto", "onnx", "tflite", "saved_model"]) -> Artifact:
+    found = {artifact.format: artifact for artifact in bundle.manifest.artifacts}
+    there = ", ".join(found)
+    if wanted != "auto":
+        artifact = bundle.manifest.artifact(wanted)
+        if artifact is None:
+            raise LoadFailed(f"{bundle.directory}: no {wanted} in this bundle; it has {there}")
+        return artifact
+    for name in FORMAT_PREFERENCE:
+        if name in found and is_installed(name):
+            return found[name]
+    raise LoadFailed(
+        f"{bundle.directory}: it has {there}, and none of their runtimes is installed here; "
+        "pip install kedge[onnx], kedge[tflite] or kedge[tensorflow]"
+    )
+
+
+def _open_first(bundle: Bundle, artifact: Artifact, options: Options) -> tuple[Runtime, str]:
+    """The first runtime, and why it is not on a GPU where `auto` found none."""
+    if options.device != "auto":
+        return open_runtime(bundle, artifact, _runtime_options(artifact, options.device, options.threads)), ""
+    try:
+        return open_runtime(bundle, artifact, _runtime_options(artifact, "gpu", options.threads)), ""
+    except DeviceUnavailable as error:
+        return open_runtime(bundle, artifact, _runtime_options(artifact, "cpu", options.threads)), str(error)
+
+
+def _runtime_options(artifact: Artifact, device: Literal["cpu", "gpu"], threads: int) -> RuntimeOptions:
+    """The options that were proven, but for what the user asked for; the self-test speaks about exactly these."""
+    return artifact.options.model_copy(update={"device": device, "threads": threads or artifact.options.threads})
+
+
+def _instances(bundle: Bundle, artifact: Artifact, first: Runtime, options: Options) -> tuple[Runtime, ...]:
+    """One runtime per instance; the same one where it may be shared."""
+    count = options.instances or (usable_cores() if first.device == "cpu" else 1)
+    if first.is_thread_safe:
+        return (first,) * count
+    return (first, *(open_runtime(bundle, artifact, first.options) for _ in range(count - 1)))
+
+
+def _self_test(bundle: Bundle, runtimes: tuple[Runtime, ...]) -> ParityReport:
+    """Replay the golden answers in every runtime that will serve, with the very options that will serve."""
+    reports = [replay(runtime, bundle.golden, bundle.manifest.budget) for runtime in dict.fromkeys(runtimes)]
+    for report in reports:
+        if not report.is_proven:
+            raise LoadFailed(
+                f"{bundle.directory}: the self-test failed, {report.format} does not answer as Keras did: "
+                f"{report.first_failure()}"
+            )
+    return reports[0]
+
+
+def _warm(bundle: Bundle, runtime: Runtime, max_batch_rows: int) -> None:
+    """Run the smallest and the largest batch once: the first run of a size may allocate and choose kernels."""
+    if not is_joinable(bundle.manifest.signature):
+        return  # the golden inputs have the only number of rows there is, and they have just run
+    golden = bundle.golden[0].inputs
+    step = 1 if runtime.artifact.batch == "dynamic" else runtime.artifact.batch
+    for rows in dict.fromkeys((step, max(step, max_batch_rows // step * step))):
+        runtime.run(_repeated(golden, rows))
+
+
+def _repeated(inputs: Tensors, rows: int) -> Tensors:
+    """The first `rows` rows of inputs repeated as often as needed."""
+    chosen = np.arange(rows) % row_count(inputs)
+    return {name: array[chosen] for name, array in inputs.items()}

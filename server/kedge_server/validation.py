@@ -1,0 +1,188 @@
+"""What is checked before the queue and after the run. numpy only: no wire type, no runtime.
+
+Reports, not exceptions, come first: what a refused request held is counted, too.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kedge_bundle.signature import Signature, Tensors, TensorSpec, Violation, row_count
+from kedge_bundle.stats import InputStats, Limits, StatViolation
+from kedge_server.errors import InvalidInput
+
+StatPolicy = Literal["off", "observe", "reject"]
+NonfinitePolicy = Literal["observe", "reject"]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What a request may hold.
+
+    Attributes:
+        nonfinite_inputs: whether NaN and infinity are refused or only counted.
+        nonfinite_outputs: whether an answer with NaN or infinity becomes an error.
+        input_stats: what happens to values unlike those of training.
+        limits: how far is too far.
+        max_rows: rows of one request; more could never be queued.
+    """
+
+    nonfinite_inputs: NonfinitePolicy = "reject"
+    nonfinite_outputs: NonfinitePolicy = "observe"
+    input_stats: StatPolicy = "observe"
+    limits: Limits = field(default_factory=Limits)
+    max_rows: int = 1024
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a model promises its callers and expects of them.
+
+    Attributes:
+        signature: names, dtypes and shapes.
+        stats: what training saw of the inputs.
+        batch: `dynamic`, or the rows of every run of the artifact that serves.
+    """
+
+    signature: Signature
+    stats: tuple[InputStats, ...] = ()
+    batch: Literal["dynamic"] | int = "dynamic"
+
+
+@dataclass(slots=True)
+class InputReport:
+    """What was found in one request's inputs.
+
+    Attributes:
+        rows: the number of rows; 0 where the inputs do not agree on one.
+        values: input -> how many values it holds; only inputs that have the right dtype and shape.
+        nonfinite: input -> how many of them are NaN or infinite; only where there are some.
+        stat_violations: how it differs from training, whatever the policy.
+        violations: why it is refused; empty when it is not.
+    """
+
+    rows: int = 0
+    values: dict[str, int] = field(default_factory=dict)
+    nonfinite: dict[str, int] = field(default_factory=dict)
+    stat_violations: tuple[StatViolation, ...] = ()
+    violations: list[Violation] = field(default_factory=list)
+
+    def raise_if_refused(self) -> None:
+        """Raise InvalidInput naming every violation, if there is one."""
+        if self.violations:
+            raise InvalidInput(self.violations)
+
+
+@dataclass(frozen=True, slots=True)
+class OutputCount:
+    """How many values one output holds, and how many of them are no numbers."""
+
+    values: int
+    nan: int = 0
+    inf: int = 0
+
+
+def check_inputs(
+    inputs: Tensors,
+    contract: Contract,
+    policy: Policy,
+    *,
+    decoding: tuple[Violation, ...] = (),
+    outputs: tuple[str, ...] = (),
+) -> InputReport:
+    """Compare one request with the model's contract and with what training saw.
+
+    Runs before the queue, so that a bad request harms only itself.
+
+    Args:
+        inputs: by the caller's names.
+        contract: of the model.
+        policy: what is refused.
+        decoding: what was found wrong while decoding; an input named there and absent is not missing as well.
+        outputs: the outputs asked for; empty is all.
+    """
+    signature = contract.signature
+    report = InputReport()
+    undecoded = {violation.field for violation in decoding} - inputs.keys()
+    found = [v for v in signature.input_violations(inputs) if v.field not in undecoded]
+    if not found and not decoding:
+        report.rows = row_count({name: inputs[name] for name in signature.input_names})
+        found += _row_violations(report.rows, contract, policy)
+    well_formed = [spec for spec in signature.inputs if not any(v.field == spec.name for v in (*found, *decoding))]
+    for spec in well_formed:
+        found += _finite_violations(spec, inputs[spec.name], policy, report)
+    if policy.input_stats != "off":
+        names = {spec.name for spec in well_formed}
+        report.stat_violations = tuple(
+            violation
+            for stats in contract.stats
+            if stats.input in names and inputs[stats.input].dtype.kind in "biuf"
+            for violation in stats.violations(inputs[stats.input], policy.limits)
+        )
+    if policy.input_stats == "reject":
+        # Non-finite values have a policy of their own, which has spoken above.
+        found += [Violation(v.input, v.describe()) for v in report.stat_violations if v.kind != "nonfinite"]
+    report.violations = [*decoding, *found, *_output_violations(outputs, signature)]
+    return report
+
+
+def check_outputs(outputs: Tensors) -> dict[str, OutputCount]:
+    """Count the values of each output, and the NaN and infinite ones among them."""
+    return {name: _count(array) for name, array in outputs.items()}
+
+
+def nonfinite_outputs(counts: dict[str, OutputCount]) -> str:
+    """One sentence on the outputs that hold NaN or infinity; empty when none does."""
+    return "; ".join(
+        f"output '{name}' holds {count.nan} NaN and {count.inf} infinite of {count.values} values"
+        for name, count in counts.items()
+        if count.nan or count.inf
+    )
+
+
+def _row_violations(rows: int, contract: Contract, policy: Policy) -> Iterable[Violation]:
+    name = contract.signature.input_names[0]
+    if rows > policy.max_rows:
+        yield Violation(
+            name, f"the request has {rows} rows; this server takes {policy.max_rows} at most (--queue-rows): split it"
+        )
+    elif contract.batch != "dynamic" and rows % contract.batch:
+        yield Violation(name, f"the request has {rows} rows; this model runs {contract.batch} rows at a time")
+
+
+def _finite_violations(
+    spec: TensorSpec, array: NDArray[np.generic], policy: Policy, report: InputReport
+) -> Iterable[Violation]:
+    report.values[spec.name] = array.size
+    if array.dtype.kind != "f":
+        return
+    finite = np.isfinite(array)
+    if finite.all():
+        return
+    bad = array.size - int(np.count_nonzero(finite))
+    report.nonfinite[spec.name] = bad
+    if policy.nonfinite_inputs == "reject":
+        first = tuple(int(axis[0]) for axis in np.nonzero(~finite))
+        where = list(first)
+        yield Violation(
+            spec.name,
+            f"input '{spec.name}': expected finite values, got {bad} of {array.size} that are NaN or infinite; "
+            f"the first is {array[first]} at {where}",
+        )
+
+
+def _output_violations(outputs: tuple[str, ...], signature: Signature) -> Iterable[Violation]:
+    for name in outputs:
+        if name not in signature.output_names:
+            there = ", ".join(map(repr, signature.output_names))
+            yield Violation(name, f"output '{name}': the model has no such output; it has {there}")
+
+
+def _count(array: NDArray[np.generic]) -> OutputCount:
+    if array.dtype.kind != "f" or np.isfinite(array).all():
+        return OutputCount(array.size)
+    nan = int(np.count_nonzero(np.isnan(array)))
+    return OutputCount(array.size, nan=nan, inf=int(np.count_nonzero(np.isinf(array))))
