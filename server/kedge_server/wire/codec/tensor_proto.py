@@ -1,0 +1,164 @@
+"""TensorFlow's TensorProto to arrays and back.
+
+Source: tensorflow/core/framework/tensor.proto. Values come in `tensor_content` or in the one field of their dtype.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kedge_server.pb import tensor_pb2 as pb
+from kedge_server.wire.codec.open_inference import narrowed
+from kedge_server.wire.codec.shapes import TensorInvalid, checked_shape, shown
+
+DATA_TYPES: "dict[str, pb.DataType.ValueType]" = {
+    "bool": pb.DT_BOOL,
+    "int8": pb.DT_INT8,
+    "int16": pb.DT_INT16,
+    "int32": pb.DT_INT32,
+    "int64": pb.DT_INT64,
+    "uint8": pb.DT_UINT8,
+    "uint16": pb.DT_UINT16,
+    "uint32": pb.DT_UINT32,
+    "uint64": pb.DT_UINT64,
+    "float16": pb.DT_HALF,
+    "float32": pb.DT_FLOAT,
+    "float64": pb.DT_DOUBLE,
+    "string": pb.DT_STRING,
+}
+"""A signature's dtype -> TensorFlow's number for it."""
+
+DTYPES = {data_type: dtype for dtype, data_type in DATA_TYPES.items()}
+
+_FIELDS: dict[str, tuple[str, type[np.generic]]] = {
+    "bool": ("bool_val", np.bool_),
+    "int8": ("int_val", np.int32),
+    "int16": ("int_val", np.int32),
+    "int32": ("int_val", np.int32),
+    "int64": ("int64_val", np.int64),
+    "uint8": ("int_val", np.int32),
+    "uint16": ("int_val", np.int32),
+    "uint32": ("uint32_val", np.uint32),
+    "uint64": ("uint64_val", np.uint64),
+    "float16": ("half_val", np.int32),
+    "float32": ("float_val", np.float32),
+    "float64": ("double_val", np.float64),
+    "string": ("string_val", np.object_),
+}
+"""The typed field of each dtype, and the field's own type. float16 travels as its 16 bits in an int32."""
+
+_NOT_VALUES = {"dtype", "tensor_shape", "version_number"}
+_MAX_REPEATED_BYTES = 64 << 20
+"""How large one value may be repeated to: otherwise a message of 40 bytes would fill the memory."""
+
+_FIXED_WIDTH = {"bool", "float32", "float64"}
+"""Dtypes whose packed field is, on the wire, the array's own bytes: a copy instead of a conversion of each value."""
+
+_LENGTH_DELIMITED = 2
+_LOW_SEVEN_BITS, _MORE_FOLLOWS = 0x7F, 0x80
+
+
+def decode(proto: pb.TensorProto) -> NDArray[np.generic]:
+    """The array that a TensorProto carries; `tensor_content` is viewed read-only, typed values are copied.
+
+    Raises:
+        TensorInvalid: an unknown dtype or rank, a bad shape, values in another field or of another number than
+            dtype and shape need.
+    """
+    dtype = DTYPES.get(proto.dtype)
+    if dtype is None:
+        raise TensorInvalid(f"expected a dtype among {', '.join(DATA_TYPES)}, got TensorFlow's number {proto.dtype}")
+    if proto.tensor_shape.unknown_rank:
+        raise TensorInvalid("expected a tensor_shape with every size, got unknown_rank")
+    shape = checked_shape(dim.size for dim in proto.tensor_shape.dim)
+    field, _ = _FIELDS[dtype]
+    used = [descriptor.name for descriptor, _ in proto.ListFields() if descriptor.name not in _NOT_VALUES]
+    if len(used) > 1 or any(name not in (field, "tensor_content") for name in used):
+        raise TensorInvalid(f"expected the values of {dtype} in tensor_content or {field}, got {' and '.join(used)}")
+    if "tensor_content" in used:
+        return _from_content(proto.tensor_content, dtype, shape)
+    return _from_values(proto, dtype, shape)
+
+
+def encode(array: NDArray[np.generic]) -> pb.TensorProto:
+    """A TensorProto with the values in the typed field of their dtype, where TensorFlow Serving puts its answers.
+
+    Raises:
+        TensorInvalid: TensorFlow has no such type.
+    """
+    dtype = "string" if array.dtype == object else array.dtype.name
+    if dtype not in DATA_TYPES:
+        raise TensorInvalid(f"the dtype {dtype} cannot be put into a TensorProto here")
+    shape = pb.TensorShapeProto(dim=[pb.TensorShapeProto.Dim(size=size) for size in array.shape])
+    proto = pb.TensorProto(dtype=DATA_TYPES[dtype], tensor_shape=shape)
+    field, field_type = _FIELDS[dtype]
+    if dtype in _FIXED_WIDTH:
+        proto.MergeFromString(_packed(pb.TensorProto.DESCRIPTOR.fields_by_name[field].number, array.tobytes()))
+    elif dtype == "float16":
+        proto.half_val.extend(array.view(np.uint16).ravel().tolist())
+    elif dtype == "string":
+        proto.string_val.extend(array.ravel().tolist())
+    else:
+        getattr(proto, field).extend(array.astype(field_type, copy=False).ravel().tolist())
+    return proto
+
+
+def _from_content(data: bytes, dtype: str, shape: tuple[int, ...]) -> NDArray[np.generic]:
+    if dtype == "string":
+        raise TensorInvalid("expected strings in string_val, got tensor_content")
+    numpy_dtype, count = np.dtype(dtype), math.prod(shape)
+    if len(data) != count * numpy_dtype.itemsize:
+        raise TensorInvalid(
+            f"expected {count * numpy_dtype.itemsize} bytes of tensor_content for {dtype} of shape {shown(shape)}, "
+            f"got {len(data)}"
+        )
+    if dtype == "bool" and (np.frombuffer(data, np.uint8) > 1).any():
+        raise TensorInvalid("expected each bool to be a byte of 0 or 1, got another value")
+    return np.frombuffer(data, numpy_dtype).reshape(shape)
+
+
+def _from_values(proto: pb.TensorProto, dtype: str, shape: tuple[int, ...]) -> NDArray[np.generic]:
+    field, field_type = _FIELDS[dtype]
+    values, count = getattr(proto, field), math.prod(shape)
+    if len(values) not in (1, count):
+        raise TensorInvalid(
+            f"expected {count} values in {field} for {dtype} of shape {shown(shape)}, or one to fill it with, "
+            f"got {len(values)}"
+        )
+    flat = _flat(list(values) if dtype == "string" else np.array(values, field_type), dtype)
+    if len(flat) == count:
+        return flat.reshape(shape)
+    if count * flat.itemsize > _MAX_REPEATED_BYTES:
+        raise TensorInvalid(
+            f"one value would be repeated to fill the shape {shown(shape)}: {count * flat.itemsize} bytes, "
+            f"more than {_MAX_REPEATED_BYTES}"
+        )
+    return np.full(shape, flat[0], flat.dtype)
+
+
+def _flat(values: Any, dtype: str) -> NDArray[np.generic]:  # noqa: ANN401 (a list of bytes or an array)
+    if dtype == "string":
+        strings = np.empty(len(values), object)
+        strings[:] = values
+        return strings
+    if dtype == "float16":
+        return narrowed(values, np.dtype(np.uint16)).view(np.float16)
+    return narrowed(values, np.dtype(dtype))
+
+
+def _packed(number: int, data: bytes) -> bytes:
+    """A packed field on the wire: its tag, its length, its values.
+
+    Source: https://protobuf.dev/programming-guides/encoding/#packed
+    """
+    if not data:
+        return b""
+    head = bytearray([number << 3 | _LENGTH_DELIMITED])
+    length = len(data)
+    while length > _LOW_SEVEN_BITS:
+        head.append(length & _LOW_SEVEN_BITS | _MORE_FOLLOWS)
+        length >>= 7
+    head.append(length)
+    return bytes(head) + data

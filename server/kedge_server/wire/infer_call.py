@@ -1,0 +1,164 @@
+"""One ModelInfer of the Open Inference Protocol: its request to a call, its answer to a response.
+
+Source: open-inference-protocol, specification/protocol/inference_grpc.md, and what Triton's clients send.
+"""
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kedge_bundle.signature import Tensors, Violation
+from kedge_server.errors import InvalidInput, ModelNotFound, NotSupported
+from kedge_server.pb.open_inference_pb2 import InferParameter, ModelInferRequest, ModelInferResponse
+from kedge_server.pipeline import Answer, Call
+from kedge_server.wire.codec.open_inference import datatype_of, decode_contents, decode_raw, encode_raw
+from kedge_server.wire.codec.shapes import TensorInvalid, checked_shape
+from kedge_server.wire.observed import Metadata, observed_metadata
+from kedge_server.wire.services import parsed
+
+_Input = ModelInferRequest.InferInputTensor
+
+_SHARED_MEMORY = "shared_memory_region"
+_SEQUENCE = ("sequence_id", "sequence_start", "sequence_end")
+_LONGEST_VERSION = 18
+
+
+class InferCall:
+    """A request on its way, and what of it comes back in the response.
+
+    Args:
+        data: the ModelInferRequest's bytes.
+        remaining_s: seconds until the caller's gRPC deadline; None without one.
+    """
+
+    def __init__(self, data: bytes, remaining_s: float | None) -> None:
+        self._data = data
+        self._deadlines = [] if remaining_s is None else [time.monotonic() + remaining_s]
+        self._id = ""
+
+    def decode(self) -> Call:
+        """Parse the request; what is wrong with its tensors goes into the call's violations.
+
+        Raises:
+            InvalidInput: it cannot be parsed or names no model.
+            ModelNotFound: the version is no number.
+            NotSupported: it belongs to a sequence of requests.
+        """
+        request = parsed(ModelInferRequest, self._data)
+        self._data = b""
+        self._id = request.id
+        if any(name in request.parameters for name in _SEQUENCE):
+            raise NotSupported("sequences of requests are not served: every request stands alone")
+        violations = [*self._timeout_violations(request), *_output_violations(request)]
+        inputs, found = _decode_inputs(request)
+        return Call(
+            model=model_name(request.model_name),
+            version=version_number(request.model_name, request.model_version),
+            inputs=inputs,
+            outputs=tuple(dict.fromkeys(output.name for output in request.outputs)),
+            deadline=min(self._deadlines, default=None),
+            violations=(*violations, *found),
+        )
+
+    def encode(self, answer: Answer) -> tuple[bytes, Metadata]:
+        """The ModelInferResponse's bytes, outputs always raw, and the trailing metadata."""
+        response = ModelInferResponse(model_name=answer.model, model_version=str(answer.version), id=self._id)
+        for name, array in answer.outputs.items():
+            response.outputs.add(name=name, datatype=datatype_of(array), shape=array.shape)
+            response.raw_output_contents.append(encode_raw(array))
+        return response.SerializeToString(), observed_metadata(answer.stat_violations)
+
+    def _timeout_violations(self, request: ModelInferRequest) -> Iterator[Violation]:
+        """Take the `timeout` parameter, in microseconds, into account: the sooner of two deadlines counts."""
+        if "timeout" not in request.parameters:
+            return
+        timeout_us = _microseconds(request.parameters["timeout"])
+        if timeout_us is None:
+            yield Violation("parameters.timeout", "parameter 'timeout': expected microseconds as an integer above 0")
+        elif timeout_us:
+            self._deadlines.append(time.monotonic() + timeout_us / 1e6)
+
+
+def model_name(name: str) -> str:
+    """The name of the model that is asked for.
+
+    Raises:
+        InvalidInput: it is empty.
+    """
+    if not name:
+        raise InvalidInput([Violation("model_name", "the request names no model")])
+    return name
+
+
+def version_number(name: str, version: str) -> int | None:
+    """A version of the Open Inference Protocol, which is text; None is the latest.
+
+    Raises:
+        ModelNotFound: it is no number, so no model has it.
+    """
+    if not version:
+        return None
+    if not (version.isascii() and version.isdigit() and len(version) <= _LONGEST_VERSION):
+        raise ModelNotFound(f"model '{name[:80]}' has no version '{version[:80]}'; versions are 1, 2, 3 and so on")
+    return int(version)
+
+
+def _microseconds(parameter: InferParameter) -> int | None:
+    """An integer parameter that is not negative; 0 is Triton's word for none at all; None if it is something else."""
+    match parameter.WhichOneof("parameter_choice"):
+        case "int64_param":
+            return parameter.int64_param if parameter.int64_param >= 0 else None
+        case "uint64_param":
+            return parameter.uint64_param
+    return None
+
+
+def _output_violations(request: ModelInferRequest) -> Iterator[Violation]:
+    for output in request.outputs:
+        if _SHARED_MEMORY in output.parameters:
+            yield Violation(
+                output.name, f"output '{output.name}': shared memory is not served; outputs come in the response"
+            )
+        if "classification" in output.parameters:
+            yield Violation(
+                output.name, f"output '{output.name}': classification is not served; sort the values that come back"
+            )
+
+
+def _decode_inputs(request: ModelInferRequest) -> tuple[Tensors, list[Violation]]:
+    """Every input that can be read, and why each of the others cannot."""
+    raw = list(request.raw_input_contents)  # once: each access to an element of the field copies it
+    if raw and any(tensor.HasField("contents") for tensor in request.inputs):
+        text = "the request mixes raw_input_contents and contents; send all inputs in one of the two forms"
+        return {}, [Violation(tensor.name, f"input '{tensor.name}': {text}") for tensor in request.inputs]
+    inputs: Tensors = {}
+    violations: list[Violation] = []
+    repeated: set[str] = set()
+    for index, tensor in enumerate(request.inputs):
+        if tensor.name in inputs or tensor.name in repeated:
+            repeated.add(tensor.name)
+            continue
+        try:
+            inputs[tensor.name] = _decode_input(tensor, raw, index)
+        except TensorInvalid as error:
+            violations.append(Violation(tensor.name, f"input '{tensor.name}': {error}"))
+    for name in repeated:
+        inputs.pop(name, None)
+        violations.append(Violation(name, f"input '{name}': stands in the request more than once"))
+    if len(raw) > len(request.inputs):
+        text = f"expected {len(request.inputs)} raw_input_contents, one for each input, got {len(raw)}"
+        violations.append(Violation("raw_input_contents", text))
+    return inputs, violations
+
+
+def _decode_input(tensor: _Input, raw: list[bytes], index: int) -> NDArray[np.generic]:
+    if _SHARED_MEMORY in tensor.parameters:
+        raise TensorInvalid("shared memory is not served; send the values in the request")
+    shape = checked_shape(tensor.shape)
+    if not raw:
+        return decode_contents(tensor.datatype, shape, tensor.contents)
+    if index >= len(raw):
+        raise TensorInvalid(f"expected its values in raw_input_contents[{index}], got {len(raw)} raw_input_contents")
+    return decode_raw(tensor.datatype, shape, raw[index])

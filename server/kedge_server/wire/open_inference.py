@@ -1,0 +1,146 @@
+"""The Open Inference Protocol, version 2, and the part of Triton's service that clients and load generators need."""
+
+from kedge_server.errors import ModelNotFound
+from kedge_server.metrics import Metrics
+from kedge_server.models import ServedModel
+from kedge_server.pb.open_inference_pb2 import (
+    ModelConfigRequest,
+    ModelConfigResponse,
+    ModelMetadataRequest,
+    ModelMetadataResponse,
+    ModelReadyRequest,
+    ModelReadyResponse,
+    ModelStatisticsRequest,
+    ModelStatisticsResponse,
+    RepositoryIndexRequest,
+    RepositoryIndexResponse,
+    ServerLiveRequest,
+    ServerLiveResponse,
+    ServerMetadataRequest,
+    ServerMetadataResponse,
+    ServerReadyRequest,
+    ServerReadyResponse,
+)
+from kedge_server.pipeline import Pipeline
+from kedge_server.wire.infer_call import InferCall, model_name, version_number
+from kedge_server.wire.model_description import configuration, index_entry, metadata, statistics
+from kedge_server.wire.services import Answers, Context, Raw, Refused, Unary
+
+SERVER_NAME = "kedge"
+
+EXTENSIONS = ("binary_tensor_data", "model_configuration", "statistics")
+"""Triton's names for what is served beyond the protocol: raw tensors, ModelConfig, ModelStatistics."""
+
+_NO_SHARED_MEMORY = Refused("shared memory is not served: send the values in raw_input_contents")
+_NO_LOADING = Refused("models are not loaded or unloaded by request: the repository directory says which there are")
+
+
+class OpenInferenceService:
+    """Everything that is answered, and a sentence for everything that is not.
+
+    Args:
+        pipeline: the way to an answer, and the table of models.
+        metrics: what ModelStatistics reports from.
+        server_version: what ServerMetadata says.
+        max_rows: rows of one request at most.
+    """
+
+    def __init__(self, pipeline: Pipeline, metrics: Metrics, server_version: str, max_rows: int) -> None:
+        self._pipeline = pipeline
+        self._models = pipeline.models
+        self._metrics = metrics
+        self._server_version = server_version
+        self._max_rows = max_rows
+
+    @property
+    def answers(self) -> Answers:
+        """The table of this service."""
+        return {
+            "ServerLive": Unary(self.server_live),
+            "ServerReady": Unary(self.server_ready),
+            "ModelReady": Unary(self.model_ready),
+            "ServerMetadata": Unary(self.server_metadata),
+            "ModelMetadata": Unary(self.model_metadata),
+            "ModelInfer": Raw(self.model_infer),
+            "ModelConfig": Unary(self.model_config),
+            "ModelStatistics": Unary(self.model_statistics),
+            "RepositoryIndex": Unary(self.repository_index),
+            "ModelStreamInfer": Refused("ModelStreamInfer is not served: send each request with ModelInfer"),
+            "RepositoryModelLoad": _NO_LOADING,
+            "RepositoryModelUnload": _NO_LOADING,
+            "SystemSharedMemoryStatus": _NO_SHARED_MEMORY,
+            "SystemSharedMemoryRegister": _NO_SHARED_MEMORY,
+            "SystemSharedMemoryUnregister": _NO_SHARED_MEMORY,
+            "CudaSharedMemoryStatus": _NO_SHARED_MEMORY,
+            "CudaSharedMemoryRegister": _NO_SHARED_MEMORY,
+            "CudaSharedMemoryUnregister": _NO_SHARED_MEMORY,
+            "TraceSetting": Refused("tracing is not served: /metrics has the time of every phase"),
+            "LogSettings": Refused("the log is set where the server starts: --log-level and --log-format"),
+        }
+
+    async def server_live(self, _request: ServerLiveRequest, _context: Context) -> ServerLiveResponse:
+        """Live: it answers."""
+        return ServerLiveResponse(live=True)
+
+    async def server_ready(self, _request: ServerReadyRequest, _context: Context) -> ServerReadyResponse:
+        """Ready: it should get traffic."""
+        return ServerReadyResponse(ready=self._models.is_ready)
+
+    async def model_ready(self, request: ModelReadyRequest, _context: Context) -> ModelReadyResponse:
+        """Whether a version answers; of a name alone, whether any of its versions does. Unknown ones are NOT_FOUND."""
+        known = self._versions(request.name, request.version)
+        return ModelReadyResponse(ready=any(self._models.is_serving(model) for model in known))
+
+    async def server_metadata(self, _request: ServerMetadataRequest, _context: Context) -> ServerMetadataResponse:
+        """Which server this is, and what it can do beyond the protocol."""
+        return ServerMetadataResponse(name=SERVER_NAME, version=self._server_version, extensions=EXTENSIONS)
+
+    async def model_metadata(self, request: ModelMetadataRequest, _context: Context) -> ModelMetadataResponse:
+        """The signature of a version that answers."""
+        return metadata(self._find(request.name, request.version), self._models)
+
+    async def model_infer(self, data: bytes, context: Context) -> bytes:
+        """Answer a ModelInferRequest."""
+        call = InferCall(data, context.time_remaining())
+        response, trailing = await self._pipeline.predict("open-inference", call.decode, call.encode)
+        if trailing:
+            context.set_trailing_metadata(trailing)
+        return response
+
+    async def model_config(self, request: ModelConfigRequest, _context: Context) -> ModelConfigResponse:
+        """The configuration of a version that answers."""
+        return ModelConfigResponse(config=configuration(self._find(request.name, request.version), self._max_rows))
+
+    async def model_statistics(self, request: ModelStatisticsRequest, _context: Context) -> ModelStatisticsResponse:
+        """What was asked of a version, of every version of a model, or of all models."""
+        known = self._versions(request.name, request.version) if request.name else self._models.entries()
+        return ModelStatisticsResponse(
+            model_stats=[
+                statistics(model, self._metrics.statistics(model.name, model.version))
+                for model in known
+                if model.state == "ready"
+            ]
+        )
+
+    async def repository_index(self, request: RepositoryIndexRequest, _context: Context) -> RepositoryIndexResponse:
+        """Every version that was found, with its state; on request only those that answer."""
+        known = [model for model in self._models.entries() if model.state == "ready" or not request.ready]
+        return RepositoryIndexResponse(models=[index_entry(model) for model in known])
+
+    def _find(self, name: str, version: str) -> ServedModel:
+        return self._models.find(model_name(name), version_number(name, version))
+
+    def _versions(self, name: str, version: str) -> list[ServedModel]:
+        """The known versions that a request is about.
+
+        Raises:
+            ModelNotFound: there is none.
+        """
+        known, number = self._models.versions(model_name(name)), version_number(name, version)
+        chosen = [model for model in known if number in (None, model.version)]
+        if not chosen and not known:
+            self._models.find(name)
+        if not chosen:
+            there = ", ".join(str(model.version) for model in known)
+            raise ModelNotFound(f"model '{name}' has no version {number}; it has {there}")
+        return chosen

@@ -1,0 +1,55 @@
+"""Hangs every service of this package onto a gRPC server."""
+
+import grpc
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha.reflection import SERVICE_NAME, enable_server_reflection
+
+from kedge_server.metrics import Metrics
+from kedge_server.pb import open_inference_pb2, tensorflow_serving_pb2
+from kedge_server.pipeline import Pipeline
+from kedge_server.wire.health import HealthService
+from kedge_server.wire.open_inference import OpenInferenceService
+from kedge_server.wire.services import add_service
+from kedge_server.wire.status import StatusInterceptor
+from kedge_server.wire.tensorflow_serving import ModelService, PredictionService
+
+_SERVING = tensorflow_serving_pb2.DESCRIPTOR.services_by_name
+_PREDICTION, _MODEL = _SERVING["PredictionService"], _SERVING["ModelService"]
+_INFERENCE = open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"]
+_HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
+
+
+def add_services(  # noqa: PLR0913 (what a server is made of, by name)
+    server: grpc.aio.Server,
+    pipeline: Pipeline,
+    metrics: Metrics,
+    *,
+    reflection: bool,
+    server_version: str,
+    max_rows: int,
+) -> None:
+    """Let `server` answer both protocols, health checks and, where wanted, reflection.
+
+    Args:
+        server: not yet started.
+        pipeline: the way to an answer, and the table of models.
+        metrics: what ModelStatistics reports from.
+        reflection: whether clients may ask which services and messages there are.
+        server_version: what ServerMetadata says.
+        max_rows: rows of one request at most, what ModelConfig says.
+    """
+    services = {
+        _PREDICTION: PredictionService(pipeline).answers,
+        _MODEL: ModelService(pipeline.models).answers,
+        _INFERENCE: OpenInferenceService(pipeline, metrics, server_version, max_rows).answers,
+        _HEALTH: HealthService(pipeline.models, [_PREDICTION, _MODEL, _INFERENCE]).answers,
+    }
+    for service, answers in services.items():
+        add_service(server, service, answers)
+    if reflection:
+        enable_server_reflection([*(service.full_name for service in services), SERVICE_NAME], server)
+
+
+def interceptors() -> list[grpc.aio.ServerInterceptor]:
+    """What stands around every call: errors become statuses."""
+    return [StatusInterceptor()]

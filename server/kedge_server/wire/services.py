@@ -1,0 +1,116 @@
+"""A gRPC service as a table: each method of its descriptor has an answer, or a sentence why it has none.
+
+Requests come as bytes, so that a message which cannot be parsed is the caller's fault, said in our words, and so that
+the calls that are timed are timed with their parsing.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeVar
+
+import grpc
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
+
+from kedge_bundle.signature import Violation
+from kedge_server.errors import InvalidInput, NotSupported
+
+Context = grpc.aio.ServicerContext[bytes, bytes]
+M = TypeVar("M", bound=Message)
+
+
+@dataclass(frozen=True)
+class Unary:
+    """Answered from the parsed request with a message."""
+
+    answer: Callable[[Any, Context], Awaitable[Message]]
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Answered from the parsed request with a stream of messages."""
+
+    answer: Callable[[Any, Context], AsyncIterator[Message]]
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Answered from the request's bytes with the response's: the hot path, which times its own parsing."""
+
+    answer: Callable[[bytes, Context], Awaitable[bytes]]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Not answered; the sentence says what to use instead."""
+
+    why: str
+
+
+Answers = Mapping[str, Unary | Stream | Raw | Refused]
+
+
+def add_service(server: grpc.aio.Server, service: ServiceDescriptor, answers: Answers) -> None:
+    """Register a service.
+
+    Args:
+        server: not yet started.
+        service: from the generated module.
+        answers: one for every method of the service, by its name.
+
+    Raises:
+        ValueError: a method without an answer, or an answer without a method.
+    """
+    methods = {method.name: method for method in service.methods}
+    if methods.keys() != answers.keys():
+        raise ValueError(f"{service.full_name}: expected answers to {sorted(methods)}, got {sorted(answers)}")
+    handlers = {name: _handler(method, answers[name]) for name, method in methods.items()}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
+
+
+def parsed(message: type[M], data: bytes) -> M:
+    """Parse a request.
+
+    Raises:
+        InvalidInput: the bytes are no such message.
+    """
+    try:
+        return message.FromString(data)
+    except DecodeError as error:
+        name = message.DESCRIPTOR.full_name
+        raise InvalidInput([Violation("request", f"the request cannot be parsed as {name}")]) from error
+
+
+def _handler(method: MethodDescriptor, answer: Unary | Stream | Raw | Refused) -> "grpc.RpcMethodHandler[Any, Any]":
+    if isinstance(answer, Refused):
+        return _refusing_handler(method, answer.why)
+    if isinstance(answer, Raw):
+        return grpc.unary_unary_rpc_method_handler(answer.answer)
+    request_type = GetMessageClass(method.input_type)
+    if isinstance(answer, Unary):
+
+        async def unary(data: bytes, context: Context) -> bytes:
+            return (await answer.answer(parsed(request_type, data), context)).SerializeToString()
+
+        return grpc.unary_unary_rpc_method_handler(unary)
+
+    async def stream(data: bytes, context: Context) -> AsyncIterator[bytes]:
+        async for message in answer.answer(parsed(request_type, data), context):
+            yield message.SerializeToString()
+
+    return grpc.unary_stream_rpc_method_handler(stream)
+
+
+def _refusing_handler(method: MethodDescriptor, why: str) -> "grpc.RpcMethodHandler[Any, Any]":
+    async def refuse(_request: object, _context: Context) -> NoReturn:
+        raise NotSupported(why)
+
+    async def refuse_stream(_request: object, _context: Context) -> AsyncIterator[bytes]:
+        if why:
+            raise NotSupported(why)
+        yield b""  # makes this a stream, which is what its handler has to be
+
+    if method.server_streaming:
+        return grpc.stream_stream_rpc_method_handler(refuse_stream)
+    return grpc.unary_unary_rpc_method_handler(refuse)

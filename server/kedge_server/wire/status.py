@@ -1,0 +1,142 @@
+"""Every error's way to the caller: one interceptor, one rule. `ServingError.code` is the gRPC code.
+
+Details travel as google.rpc.Status (https://google.aip.dev/193): BadRequest names every violation, RetryInfo says when
+to come back. They are trailing metadata, of which peers accept 8 KB by default, so they are cut to fit, with a count.
+"""
+
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, NoReturn, TypeAlias
+
+import grpc
+import structlog
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import BadRequest, RetryInfo  # type: ignore[import-untyped]
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+
+from kedge_bundle.signature import Violation
+from kedge_server.errors import InvalidInput, ModelFailed, QueueFull, ServingError
+from kedge_server.wire.services import Context
+
+_log = structlog.get_logger("kedge.wire")
+
+_MESSAGE_BYTES = 1400
+"""The message travels twice: percent-encoded as grpc-message, and in the details, which grow by a third in base64."""
+
+_DETAILS_BYTES = 2600
+_FIELD_CHARACTERS, _DESCRIPTION_CHARACTERS = 100, 400
+
+_DETAILS_KEY = "grpc-status-details-bin"
+
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
+
+class StatusInterceptor(grpc.aio.ServerInterceptor):
+    """Turns what a handler raises into a status: a ServingError into its own, anything else into INTERNAL."""
+
+    async def intercept_service(
+        self,
+        continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]",
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> "Handler | None":
+        """Wrap the handler that was found; None, which gRPC answers with UNIMPLEMENTED, stays None."""
+        handler = await continuation(handler_call_details)
+        return None if handler is None else _guarded(handler, handler_call_details.method)
+
+
+def _guarded(handler: Handler, method: str) -> Handler:
+    codecs = handler.request_deserializer, handler.response_serializer
+    if handler.unary_unary is not None:
+        return grpc.unary_unary_rpc_method_handler(_guarded_unary(handler.unary_unary, method), *codecs)
+    if handler.unary_stream is not None:
+        return grpc.unary_stream_rpc_method_handler(_guarded_stream(handler.unary_stream, method), *codecs)
+    if handler.stream_stream is not None:
+        return grpc.stream_stream_rpc_method_handler(_guarded_stream(handler.stream_stream, method), *codecs)
+    return handler  # client streaming: no service here has such a method
+
+
+def _guarded_unary(answer: Callable[[Any, Any], Any], method: str) -> Callable[[Any, Context], Awaitable[Any]]:
+    async def guarded(request: object, context: Context) -> object:
+        try:
+            return await answer(request, context)
+        except Exception as error:  # noqa: BLE001 (the last place before the wire; everything becomes a status)
+            await _abort(context, method, error)
+
+    return guarded
+
+
+def _guarded_stream(answer: Callable[[Any, Any], Any], method: str) -> Callable[[Any, Context], AsyncIterator[Any]]:
+    async def guarded(request: object, context: Context) -> AsyncIterator[object]:
+        try:
+            async for response in answer(request, context):
+                yield response
+        except Exception as error:  # noqa: BLE001 (as above)
+            await _abort(context, method, error)
+
+    return guarded
+
+
+async def _abort(context: Context, method: str, error: Exception) -> NoReturn:
+    if isinstance(error, grpc.aio.AbortError):  # gRPC's own; the status is set already
+        raise error
+    if not isinstance(error, ServingError):
+        incident = secrets.token_hex(6)
+        _log.error("unexpected_error", method=method, incident=incident, exc_info=error)
+        error = ModelFailed("the server failed to answer", incident)
+    status = status_of(error)
+    details = ((_DETAILS_KEY, status.SerializeToString()),)
+    await context.abort(grpc.StatusCode[error.code], status.message, details)
+
+
+def status_of(error: ServingError) -> Status:
+    """The status of an error, with details where it has some, small enough for trailing metadata."""
+    code, _ = grpc.StatusCode[error.code].value
+    if isinstance(error, InvalidInput):
+        status = Status(code=code, message=_joined([v.description for v in error.violations]))
+        status.details.add().Pack(_bad_request(error.violations))
+    else:
+        status = Status(code=code, message=_joined([str(error)]))
+    if isinstance(error, QueueFull):
+        delay = Duration()
+        delay.FromMilliseconds(round(error.retry_after_s * 1000))
+        status.details.add().Pack(RetryInfo(retry_delay=delay))
+    return status
+
+
+def _bad_request(violations: list[Violation]) -> BadRequest:
+    made = BadRequest()
+    for index, violation in enumerate(violations):
+        made.field_violations.add(
+            field=_shortened(violation.field, _FIELD_CHARACTERS),
+            description=_shortened(violation.description, _DESCRIPTION_CHARACTERS),
+        )
+        if made.ByteSize() > _DETAILS_BYTES:
+            del made.field_violations[-1]
+            made.field_violations.add(field="", description=f"{len(violations) - index} more violations")
+            break
+    return made
+
+
+def _joined(sentences: list[str]) -> str:
+    """The sentences in one, as many as fit, and the number of those that do not."""
+    message = _shortened(sentences[0], _DESCRIPTION_CHARACTERS)
+    for index, sentence in enumerate(sentences[1:], start=1):
+        longer = f"{message}; {_shortened(sentence, _DESCRIPTION_CHARACTERS)}"
+        if _encoded_bytes(longer) > _MESSAGE_BYTES:
+            return f"{message}; {len(sentences) - index} more violations"
+        message = longer
+    return message
+
+
+def _shortened(text: str, characters: int) -> str:
+    """Text that can travel, cut where a caller's own names made it long."""
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    return text if len(text) <= characters else f"{text[: characters - 1]}…"
+
+
+def _encoded_bytes(text: str) -> int:
+    """Bytes of grpc-message: printable ASCII but '%' as it is, every other byte as %XX."""
+    return sum(
+        1 if character.isascii() and character.isprintable() and character != "%" else 3 * len(character.encode())
+        for character in text
+    )

@@ -1,0 +1,139 @@
+"""TensorFlow Serving's PredictionService and ModelService over the one pipeline.
+
+Source: tensorflow_serving/apis/*.proto.
+"""
+
+from kedge_bundle.signature import TensorSpec, Violation
+from kedge_server.errors import InvalidInput, ModelNotFound
+from kedge_server.models import ModelTable, ServedModel
+from kedge_server.pb.tensor_pb2 import SignatureDef, TensorInfo, TensorShapeProto
+from kedge_server.pb.tensorflow_serving_pb2 import (
+    GetModelMetadataRequest,
+    GetModelMetadataResponse,
+    GetModelStatusRequest,
+    GetModelStatusResponse,
+    ModelVersionStatus,
+    SignatureDefMap,
+    StatusProto,
+)
+from kedge_server.pipeline import Pipeline
+from kedge_server.wire.codec.tensor_proto import DATA_TYPES
+from kedge_server.wire.predict_call import (
+    SIGNATURE,
+    PredictCall,
+    answering_spec,
+    check_spec,
+    version_label,
+    version_number,
+)
+from kedge_server.wire.services import Answers, Context, Raw, Refused, Unary
+
+_SIGNATURE_DEF = "signature_def"
+_PREDICT_METHOD = "tensorflow/serving/predict"
+_NO_EXAMPLES = "Kedge reads no tf.Example; send tensors with Predict"
+_STATES = {
+    "loading": ModelVersionStatus.LOADING,
+    "ready": ModelVersionStatus.AVAILABLE,
+    "unloading": ModelVersionStatus.UNLOADING,
+    "failed": ModelVersionStatus.END,
+}
+
+
+class PredictionService:
+    """Predict and GetModelMetadata."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+
+    @property
+    def answers(self) -> Answers:
+        """The table of this service."""
+        return {
+            "Predict": Raw(self.predict),
+            "GetModelMetadata": Unary(self.get_model_metadata),
+            "Classify": Refused(f"Classify is not served: {_NO_EXAMPLES}"),
+            "Regress": Refused(f"Regress is not served: {_NO_EXAMPLES}"),
+            "MultiInference": Refused(f"MultiInference is not served: {_NO_EXAMPLES}"),
+        }
+
+    async def predict(self, data: bytes, context: Context) -> bytes:
+        """Answer a PredictRequest."""
+        call = PredictCall(data, context.time_remaining())
+        response, metadata = await self._pipeline.predict("tensorflow-serving", call.decode, call.encode)
+        if metadata:
+            context.set_trailing_metadata(metadata)
+        return response
+
+    async def get_model_metadata(self, request: GetModelMetadataRequest, _context: Context) -> GetModelMetadataResponse:
+        """The model's one signature, with its names, dtypes and shapes."""
+        spec = request.model_spec
+        check_spec(spec)
+        _check_metadata_fields(request)
+        model = self._pipeline.models.find(spec.name, version_number(spec), version_label(spec))
+        response = GetModelMetadataResponse(model_spec=answering_spec(model.name, model.version))
+        response.model_spec.ClearField("signature_name")  # the answer is about every signature
+        response.metadata[_SIGNATURE_DEF].Pack(SignatureDefMap(signature_def={SIGNATURE: _signature_def(model)}))
+        return response
+
+
+class ModelService:
+    """GetModelStatus."""
+
+    def __init__(self, models: ModelTable) -> None:
+        self._models = models
+
+    @property
+    def answers(self) -> Answers:
+        """The table of this service."""
+        return {
+            "GetModelStatus": Unary(self.get_model_status),
+            "HandleReloadConfigRequest": Refused(
+                "HandleReloadConfigRequest is not served: the repository directory says which models there are"
+            ),
+        }
+
+    async def get_model_status(self, request: GetModelStatusRequest, _context: Context) -> GetModelStatusResponse:
+        """The state of every version of a model, latest first, or of the one that is asked for."""
+        spec = request.model_spec
+        check_spec(spec)
+        name, wanted = spec.name, version_number(spec)
+        known = self._models.versions(name)
+        if not known or version_label(spec) is not None:
+            self._models.find(name, wanted, version_label(spec))
+        chosen = [model for model in reversed(known) if wanted in (None, model.version)]
+        if not chosen:
+            there = ", ".join(str(model.version) for model in known)
+            raise ModelNotFound(f"model '{name}' has no version {wanted}; it has {there}")
+        return GetModelStatusResponse(model_version_status=[_version_status(model) for model in chosen])
+
+
+def _check_metadata_fields(request: GetModelMetadataRequest) -> None:
+    asked = list(request.metadata_field)
+    unknown = [field for field in asked if field != _SIGNATURE_DEF]
+    if not asked or unknown:
+        came = "none" if not asked else ", ".join(f"'{field}'" for field in unknown)
+        raise InvalidInput([Violation("metadata_field", f"metadata_field: expected '{_SIGNATURE_DEF}', got {came}")])
+
+
+def _signature_def(model: ServedModel) -> SignatureDef:
+    artifact = model.loaded.artifact
+    return SignatureDef(
+        inputs={spec.name: _tensor_info(spec, artifact.inputs[spec.name]) for spec in model.signature.inputs},
+        outputs={spec.name: _tensor_info(spec, artifact.outputs[spec.name]) for spec in model.signature.outputs},
+        method_name=_PREDICT_METHOD,
+    )
+
+
+def _tensor_info(spec: TensorSpec, name: str) -> TensorInfo:
+    sizes = [TensorShapeProto.Dim(size=-1 if size is None else size) for size in spec.shape]
+    return TensorInfo(name=name, dtype=DATA_TYPES[spec.dtype], tensor_shape=TensorShapeProto(dim=sizes))
+
+
+def _version_status(model: ServedModel) -> ModelVersionStatus:
+    code = StatusProto.INTERNAL if model.state == "failed" else StatusProto.OK
+    message = model.reason if model.state == "failed" else ""
+    return ModelVersionStatus(
+        version=model.version,
+        state=_STATES[model.state],
+        status=StatusProto(error_code=code, error_message=message),
+    )
