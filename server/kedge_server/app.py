@@ -34,7 +34,6 @@ from kedge_server.scheduler import Run, Scheduler, is_joinable
 from kedge_server.settings import Address, Settings
 from kedge_server.validation import Contract, Policy
 from kedge_server.wire.registration import add_services, interceptors
-from kedge_server.wire.registration import add_services, interceptors
 
 DRAINED, CUT, NOTHING_TO_SERVE, DEVICE_NOT_IN_USE, CANNOT_LISTEN = 0, 1, 3, 4, 5
 """Exit codes; 2, usage, is that of `cli.py`."""
