@@ -1,0 +1,97 @@
+"""What can stop an export, hung on its path. Each failure names the exit code of `export-model`.
+
+flags ─ staging ─ inspect ─ load ─ trace ─ convert ─ prove ─ publish
+  |        |         |        |      |        |        |        |
+UsageError |  ModelUnreadable | ModelRefused  | ParityNotProven |
+ OutputNotWritable   ModelRefused   FormatImpossible       CannotWrite, UsageError (the version is taken)
+
+anywhere: CannotWrite (the disk is full), ExportCrashed (a signal, out of memory, a fault of Kedge)
+"""
+
+from typing import ClassVar
+
+from kedge_bundle.parity import ParityReport
+
+
+class ExportError(Exception):
+    """An export that publishes nothing; the message is written for the person who ran it."""
+
+    exit_code: ClassVar[int]
+    kind: ClassVar[str]
+    """A word for programs: the `kind` of the `--json` document."""
+
+
+class ParityNotProven(ExportError):
+    """At least one format does not answer as Keras does, or could not be compared."""
+
+    exit_code = 1
+    kind = "parity-not-proven"
+
+    def __init__(self, message: str, reports: tuple[ParityReport, ...] = ()) -> None:
+        self.reports = reports
+        super().__init__(message)
+
+
+class UsageError(ExportError):
+    """A flag that cannot be followed: its value, a version that exists, samples that do not fit the model."""
+
+    exit_code = 2
+    kind = "usage"
+
+
+class OutputNotWritable(ExportError):
+    """The output directory cannot be written; found before any work began."""
+
+    exit_code = 2
+    kind = "output-not-writable"
+
+
+class ModelUnreadable(ExportError):
+    """No whole `.keras` file is there."""
+
+    exit_code = 3
+    kind = "model-unreadable"
+
+
+class ModelRefused(ExportError):
+    """A `.keras` file that Keras or Kedge does not take."""
+
+    exit_code = 3
+    kind = "model-refused"
+
+
+class FormatImpossible(ExportError):
+    """A requested format cannot be produced; names the format and, where known, the layer and the op."""
+
+    exit_code = 4
+    kind = "format-impossible"
+
+    def __init__(self, format_name: str, reason: str) -> None:
+        self.format_name = format_name
+        super().__init__(f"{format_name} cannot be produced: {reason}")
+
+
+class CannotWrite(ExportError):
+    """The disk is full, or a file could not be written while the export was under way."""
+
+    exit_code = 5
+    kind = "cannot-write"
+
+
+class ExportCrashed(ExportError):
+    """The export process was killed, ran out of memory, or met a fault of Kedge itself."""
+
+    exit_code = 6
+    kind = "crashed"
+
+
+EXIT_CODES = """\
+exit codes:
+  0  proven and published
+  1  parity not proven (nothing published)
+  2  usage: a flag, samples that do not fit, a version that exists, an output that cannot be written
+  3  model refused or unreadable
+  4  a requested format cannot be produced (the op, and where known the layer, is named)
+  5  a file could not be written while the export was under way, for instance a full disk
+  6  the export process died (out of memory, a signal) or met a fault of its own
+"""

@@ -1,0 +1,171 @@
+"""The recipe, top to bottom: inspect, load, sample, trace, freeze, convert, prove, write.
+
+Keras and TensorFlow come in only after the file was read as data; that is why they are imported inside.
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kedge_bundle.cases import read_npz
+from kedge_bundle.errors import SamplesInvalid
+from kedge_bundle.manifest import Artifact, FormatName
+from kedge_bundle.parity import Budget, ParityReport
+from kedge_bundle.signature import Signature, Tensors
+from kedge_bundle.stats import InputStats
+from kedge_exporter.errors import FormatImpossible, ModelRefused, ParityNotProven, UsageError
+from kedge_exporter.formats import ConvertOptions, convert
+from kedge_exporter.input_statistics import input_statistics
+from kedge_exporter.inspect import inspect
+from kedge_exporter.progress import Progress
+from kedge_exporter.prove import Prover, could_not_run
+from kedge_exporter.publish import Draft, publish
+from kedge_exporter.reference import check_answers, reference_answers
+from kedge_exporter.request import Exported, ExportRequest, FormatResult
+from kedge_exporter.samples import draws, fitted_data
+
+if TYPE_CHECKING:
+    from kedge_exporter.tracing import Frozen
+
+
+def export(request: ExportRequest, staged: Path, work: Path, progress: Progress) -> Exported:
+    """Make a bundle in `staged`, prove it, and publish it as the next version of its model.
+
+    Args:
+        request: what is asked for.
+        staged: a directory from `kedge_bundle.store.staging`.
+        work: a scratch directory.
+        progress: told of every phase.
+
+    Raises:
+        ExportError: nothing is published; the message says why.
+        OSError: the disk is full or cannot be written; nothing is published.
+    """
+    with progress.phase("inspect") as phase:
+        contents = inspect(request.model)
+        data = _samples(request.data)
+        phase.detail = f"{contents.class_name}, saved by Keras {contents.keras_version}, {contents.bytes:,} bytes"
+    with progress.phase("load") as phase:
+        from kedge_exporter import input_layers, keras_model, tracing  # noqa: PLC0415 (see the module's docstring)
+
+        loaded = keras_model.load(contents, request.custom, data)
+        phase.detail = f"{loaded.parameters:,} parameters, {_listing(loaded.signature)}"
+    with progress.phase("sample") as phase:
+        data, notes = _fitted(data, loaded.signature, request.data)
+        readings = input_layers.readings(loaded)
+        stats, stats_notes = input_statistics(loaded.signature, readings, data)
+        reference = reference_answers(loaded, draws(loaded.signature, readings, stats), data, request.seed)
+        phase.detail = f"{len(reference.cases)} cases answered by Keras; {_describe_stats(stats)}"
+    with progress.phase("trace") as phase:
+        frozen = tracing.trace(loaded)
+        check_answers(reference.cases, frozen.signature)
+        phase.detail = f"{len(frozen.function.graph.as_graph_def().node)} nodes"
+    draft = Draft(request, contents, frozen.signature, stats, Budget.for_precision(loaded.precision), staged)
+    draft.write_golden(reference.cases)
+    prover = Prover(staged, work, reference.cases)
+    made = [_converted_and_proven(name, frozen, draft, prover, progress) for name in request.formats]
+    artifacts, reports = _require_proof(made)
+    with progress.phase("publish") as phase:
+        manifest = publish(draft, artifacts, reports)
+        phase.detail = f"{manifest.name}, version {manifest.version}"
+    return Exported(
+        name=manifest.name,
+        version=manifest.version,
+        bundle=request.output / manifest.name / str(manifest.version),
+        formats=tuple(_result(*pair) for pair in zip(artifacts, reports, strict=True)),
+        signature=manifest.signature,
+        input_stats=stats,
+        notes=(*notes, *stats_notes, *reference.notes),
+        seconds=progress.seconds,
+    )
+
+
+def _converted_and_proven(
+    format_name: FormatName, frozen: "Frozen", draft: Draft, prover: Prover, progress: Progress
+) -> tuple[Artifact, ParityReport]:
+    """One format: any number of rows where it can, one row at a time where it cannot."""
+    make = partial(convert, format_name, directory=draft.staged, options=ConvertOptions(draft.request.opset))
+    with progress.phase(f"convert {format_name}") as phase:
+        try:
+            artifact = make(frozen)
+        except FormatImpossible as error:
+            artifact = make(_one_row(frozen, error))
+        phase.detail = _describe(artifact)
+    with progress.phase(f"prove {format_name}") as phase:
+        report = prover.prove(draft.manifest((artifact,)))
+        if could_not_run(report) and frozen.batch is None and artifact.batch == "dynamic":
+            for file in artifact.files:
+                (draft.staged / file.path).unlink()
+            artifact = make(_one_row(frozen, FormatImpossible(format_name, report.first_failure())))
+            report = prover.prove(draft.manifest((artifact,)))
+        phase.detail = f"{len(report.cases)} cases, {report.verdict}, largest error {report.max_abs_error:.2g}"
+    return artifact, report
+
+
+def _one_row(frozen: "Frozen", why: FormatImpossible) -> "Frozen":
+    """The model traced for one row; `why` where its batch is fixed already, or it has no such trace."""
+    if frozen.batch is not None:
+        raise why
+    try:
+        return frozen.with_batch(1)
+    except ModelRefused as error:
+        raise why from error
+
+
+def _require_proof(
+    made: list[tuple[Artifact, ParityReport]],
+) -> tuple[tuple[Artifact, ...], tuple[ParityReport, ...]]:
+    """The artifacts with their verdicts, or ParityNotProven unless every format was proven."""
+    reports = tuple(report for _, report in made)
+    failures = [f"{report.format}: {report.first_failure()}" for report in reports if not report.is_proven]
+    if failures or not reports:
+        raise ParityNotProven("; ".join(failures) or "no format was requested", reports)
+    artifacts = tuple(
+        artifact.model_copy(update={"verdict": report.verdict, "max_abs_error": report.max_abs_error})
+        for artifact, report in made
+    )
+    return artifacts, reports
+
+
+def _samples(path: Path | None) -> Tensors | None:
+    try:
+        return None if path is None else read_npz(path)
+    except SamplesInvalid as error:
+        raise UsageError(f"--data {error}") from error
+
+
+def _fitted(data: Tensors | None, signature: Signature, path: Path | None) -> tuple[Tensors | None, tuple[str, ...]]:
+    try:
+        return (None, ()) if data is None else fitted_data(data, signature, f"--data {path}")
+    except SamplesInvalid as error:
+        raise UsageError(str(error)) from error
+
+
+def _result(artifact: Artifact, report: ParityReport) -> FormatResult:
+    return FormatResult(
+        format=artifact.format,
+        path=artifact.path,
+        bytes=artifact.bytes,
+        batch=artifact.batch,
+        verdict=report.verdict,
+        max_abs_error=report.max_abs_error,
+        cases=len(report.cases),
+    )
+
+
+def _listing(signature: Signature) -> str:
+    names = [", ".join(map(repr, side)) for side in (signature.input_names, signature.output_names)]
+    return f"{names[0]} -> {names[1]}"
+
+
+def _describe(artifact: Artifact) -> str:
+    rows = "any number of rows" if artifact.batch == "dynamic" else f"{artifact.batch} row(s) at a time"
+    return f"{artifact.bytes:,} bytes, {rows}"
+
+
+def _describe_stats(stats: tuple[InputStats, ...]) -> str:
+    if not stats:
+        return "nothing is known of the inputs' statistics"
+    return "statistics of " + ", ".join(
+        f"'{entry.input}' from {entry.source}" + (f" '{entry.layer}'" if entry.layer else "") for entry in stats
+    )

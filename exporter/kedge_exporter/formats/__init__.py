@@ -1,0 +1,42 @@
+"""The formats that a model is converted to: one module each, the same shape in each.
+
+Every module has `convert(frozen, directory, options) -> Artifact`: it writes the model into `directory`, checks that
+the format's own runtime takes it, and raises `FormatImpossible` where it cannot. What it returns is `failed` until
+the proof says otherwise.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kedge_bundle.manifest import Artifact, FormatName
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kedge_exporter.tracing import Frozen
+
+_MODULES: dict[FormatName, str] = {
+    "saved_model": "kedge_exporter.formats.saved_model",
+    "tflite": "kedge_exporter.formats.tflite",
+    "onnx": "kedge_exporter.formats.onnx",
+}
+
+
+@dataclass(frozen=True)
+class ConvertOptions:
+    """What a user may say about conversion."""
+
+    opset: int = 18
+
+
+def convert(format_name: FormatName, frozen: "Frozen", directory: Path, options: ConvertOptions) -> Artifact:
+    """Write the model into `directory` in one format.
+
+    Raises:
+        FormatImpossible: the format cannot hold this model.
+        OSError: the disk is full or cannot be written.
+    """
+    convert_to: Callable[[Frozen, Path, ConvertOptions], Artifact] = import_module(_MODULES[format_name]).convert
+    return convert_to(frozen, directory, options)

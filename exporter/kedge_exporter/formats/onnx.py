@@ -1,0 +1,177 @@
+"""ONNX: tf2onnx on the frozen graph, then Keras' names, then three gates, since tf2onnx reports success too easily."""
+
+import logging
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Self
+
+import onnx
+import onnxruntime
+import tf2onnx
+from keras.src.export.tf2onnx_lib import patch_tf2onnx
+from onnx import ModelProto
+
+from kedge_bundle.manifest import Artifact
+from kedge_bundle.signature import TensorSpec
+from kedge_bundle.store import describe_file
+from kedge_exporter.errors import FormatImpossible
+from kedge_exporter.formats import ConvertOptions
+from kedge_exporter.formats.onnx_handlers import HANDLERS
+from kedge_exporter.formats.onnx_names import rename_tensors
+from kedge_exporter.keras_model import describe
+from kedge_exporter.tracing import Frozen
+from kedge_exporter.writing import as_write_error
+
+FORMAT = "onnx"
+_FILE = "model.onnx"
+_KNOWN_DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}
+_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+_MOST_BYTES = 2_000_000_000
+"""Of one protobuf file; above it a model needs a second file for its weights."""
+
+
+def convert(frozen: Frozen, directory: Path, options: ConvertOptions) -> Artifact:
+    """Write `model.onnx` under Keras' names, with a symbolic batch axis called `batch`."""
+    graph_def = frozen.function.graph.as_graph_def()
+    if any(node.op in _CALLS for node in graph_def.node):
+        # Keras compiles grouped convolutions apart; ONNX has them as an attribute of Conv.
+        frozen = frozen.inlined()
+        graph_def = frozen.function.graph.as_graph_def()
+    if graph_def.ByteSize() > _MOST_BYTES:
+        raise FormatImpossible(FORMAT, f"the weights take {graph_def.ByteSize():,} bytes, one ONNX file holds 2 GB")
+    model = _converted(frozen, options.opset)
+    _take_keras_names(model, frozen)
+    _clean(model)
+    _check(model)
+    path = directory / _FILE
+    try:
+        onnx.save(model, path)
+        onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exception types share no public base
+        raise as_write_error(error) or FormatImpossible(FORMAT, f"onnxruntime refuses it: {describe(error)}") from error
+    return Artifact(
+        format=FORMAT,
+        path=_FILE,
+        files=(describe_file(directory, path),),
+        inputs={name: name for name in frozen.signature.input_names},
+        outputs={name: name for name in frozen.signature.output_names},
+        batch=frozen.batch or "dynamic",
+        opset=options.opset,
+        ops=tuple(sorted(_ops(model))),
+        verdict="failed",
+    )
+
+
+def _converted(frozen: Frozen, opset: int) -> ModelProto:
+    """Run tf2onnx, and take its logged errors seriously: it writes a file even for ops that it does not know."""
+    patch_tf2onnx()  # for numpy 2; Keras does it lazily, only on the way of its own exporter
+    inputs = [f"{frozen.arguments[name]}:0" for name in frozen.signature.input_names]
+    outputs = [tensor.name for tensor in frozen.function.outputs]
+    # Its optimizers and its folding rewrite what they are given; errors are collected, not printed.
+    with _ErrorRecords("tf2onnx") as records:
+        try:
+            model: ModelProto = tf2onnx.convert.from_graph_def(
+                frozen.function.graph.as_graph_def(),
+                input_names=inputs,
+                output_names=outputs,
+                opset=opset,
+                custom_op_handlers=dict(HANDLERS),
+            )[0]
+        except Exception as error:  # tf2onnx raises KeyError, IndexError, AssertionError and its own
+            reason = _logged_reason(records.messages) or f"tf2onnx: {describe(error)}"
+            raise FormatImpossible(FORMAT, reason) from error
+    if records.messages:
+        raise FormatImpossible(FORMAT, _logged_reason(records.messages))
+    return model
+
+
+def _logged_reason(messages: list[str]) -> str:
+    """The ops that tf2onnx logged as unsupported, with the nodes (layers) where they stand."""
+    found = re.findall(r"Tensorflow op \[([^:\]]+): (\w+)\] is not supported", "\n".join(messages))
+    if found:
+        listing = ", ".join(f"{op} at '{node}'" for node, op in dict.fromkeys(found))
+        return f"tf2onnx knows no ONNX form of {listing}"
+    return f"tf2onnx: {messages[0].strip().splitlines()[0]}" if messages else ""
+
+
+class _ErrorRecords(logging.Handler):
+    """Collects the ERROR records of a logger while it is entered."""
+
+    def __init__(self, logger: str) -> None:
+        super().__init__(logging.ERROR)
+        self._logger = logging.getLogger(logger)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the record's message."""
+        self.messages.append(record.getMessage())
+
+    def __enter__(self) -> Self:
+        self._logger.addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._logger.removeHandler(self)
+
+
+def _take_keras_names(model: ModelProto, frozen: Frozen) -> None:
+    """Rename inputs and outputs, put them in Keras' order, and write their shapes as the signature has them."""
+    signature = frozen.signature
+    renamed = {f"{frozen.arguments[name]}:0": name for name in signature.input_names}
+    renamed |= {tensor.name: name for name, tensor in zip(frozen.output_order, frozen.function.outputs, strict=True)}
+    rename_tensors(model.graph, renamed)
+    for values, specs in ((model.graph.input, signature.inputs), (model.graph.output, signature.outputs)):
+        by_name = {value.name: value for value in values}
+        if by_name.keys() != {spec.name for spec in specs}:
+            expected = [spec.name for spec in specs]
+            raise FormatImpossible(FORMAT, f"tf2onnx gave the tensors {sorted(by_name)}, expected {expected}")
+        ordered = [by_name[spec.name] for spec in specs]
+        for value, spec in zip(ordered, specs, strict=True):
+            _write_shape(value, spec)
+        del values[:]
+        values.extend(ordered)
+
+
+def _write_shape(value: onnx.ValueInfoProto, spec: TensorSpec) -> None:
+    shape = value.type.tensor_type.shape
+    del shape.dim[:]
+    for axis, size in enumerate(spec.shape):
+        if size is not None:
+            shape.dim.add().dim_value = size
+        else:
+            shape.dim.add().dim_param = "batch" if axis == 0 else f"{spec.name}_{axis}"
+
+
+def _clean(model: ModelProto) -> None:
+    """Drop what only repeats how the file was made: documentation strings and shapes of tensors between."""
+    model.doc_string = ""
+    model.graph.doc_string = ""
+    model.graph.name = "kedge"
+    del model.graph.value_info[:]
+    for node in model.graph.node:
+        node.doc_string = ""
+
+
+def _check(model: ModelProto) -> None:
+    """Refuse ops of unknown domains, and what onnx itself finds wrong."""
+    domains = {node.domain for node in model.graph.node} | {entry.domain for entry in model.opset_import}
+    if unknown := domains - _KNOWN_DOMAINS:
+        ops = sorted({node.op_type for node in model.graph.node if node.domain in unknown})
+        raise FormatImpossible(FORMAT, f"ops {ops} belong to {sorted(unknown)}, which onnxruntime does not run")
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise FormatImpossible(FORMAT, f"the ONNX checker refuses it: {describe(error)}") from error
+
+
+def _ops(model: ModelProto) -> Counter[str]:
+    """How often each op stands in the graph and in the bodies of its loops."""
+    counts: Counter[str] = Counter()
+    graphs = [model.graph]
+    while graphs:
+        graph = graphs.pop()
+        for node in graph.node:
+            counts[node.op_type] += 1
+            graphs.extend(attribute.g for attribute in node.attribute if attribute.HasField("g"))
+    return counts

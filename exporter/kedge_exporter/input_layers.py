@@ -1,0 +1,100 @@
+"""Which layers read each input of the model, and what they tell of the values that it takes. Imports Keras.
+
+What is found leaves here as plain numbers (`readings.py`) for `input_statistics.py` and `samples.py`.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from kedge_exporter.keras_model import LoadedModel
+from kedge_exporter.readings import Reading
+
+_PRESERVING = {
+    "Cropping1D", "Cropping2D", "Cropping3D", "Dropout", "ExpandDims", "Flatten", "GaussianNoise", "GetItem",
+    "Identity", "Masking", "Permute", "RepeatVector", "Reshape", "SpatialDropout1D", "SpatialDropout2D", "Squeeze",
+    "Transpose",
+}  # fmt: skip
+"""Layers and ops whose outputs are some of their inputs' values: what reads them reads the input."""
+
+
+def readings(loaded: LoadedModel) -> dict[str, list[Reading]]:
+    """What the model's layers tell of each of its inputs, by input name."""
+    names = loaded.signature.input_names
+    if loaded.graph is not None:
+        return {
+            name: list(_read(loaded.graph, tensor, is_direct=True))
+            for name, tensor in zip(names, loaded.graph.inputs, strict=True)
+        }
+    # A subclassed model hides its wiring: an integer input must then be valid for every layer that takes indices.
+    found = [reading for layer in loaded.layers() for reading in _tell(layer, is_direct=False)]
+    indices = [reading for reading in found if reading.kind == "indices"]
+    return {
+        spec.name: indices if np.issubdtype(spec.numpy_dtype, np.integer) else [] for spec in loaded.signature.inputs
+    }
+
+
+def _read(graph: Any, tensor: Any, *, is_direct: bool) -> Iterator[Reading]:  # noqa: ANN401 (Keras ships no types)
+    """Follow one tensor of a Functional graph to the layers that read it."""
+    for node in _nodes(graph):
+        if not any(read is tensor for read in node.input_tensors):
+            continue
+        operation = node.operation
+        inner = getattr(operation, "_functional", None) or operation
+        if isinstance(inner, keras.src.models.functional.Functional):
+            position = next(i for i, read in enumerate(node.input_tensors) if read is tensor)
+            if len(inner.inputs) == len(node.input_tensors):
+                yield from _read(inner, inner.inputs[position], is_direct=is_direct)
+        elif type(operation).__name__ in _PRESERVING:
+            for output in node.output_tensors:
+                yield from _read(graph, output, is_direct=False)
+        else:
+            yield from _tell(operation, is_direct=is_direct)
+
+
+def _nodes(graph: Any) -> Iterator[Any]:  # noqa: ANN401
+    """The calls that make up this graph; a shared layer has calls in other graphs as well."""
+    for nodes in graph._nodes_by_depth.values():  # noqa: SLF001 (Keras offers no public view of its graph's edges)
+        yield from nodes
+
+
+def _tell(layer: Any, *, is_direct: bool) -> Iterator[Reading]:  # noqa: ANN401
+    """What a layer's configuration and weights tell of the values that it takes."""
+    made = {"layer": layer.name, "is_direct": is_direct}
+    if isinstance(layer, keras.layers.Normalization):
+        if not layer.invert and layer.mean is not None:
+            mean, variance = _kept(layer.mean, layer), _kept(layer.variance, layer)
+            # A layer that was never adapted passes values through: it tells nothing.
+            if (mean != 0).any() or (variance != 1).any():
+                yield Reading(
+                    kind="normalization",
+                    numbers={"mean": mean, "std": np.sqrt(variance)},
+                    axes=tuple(layer._keep_axis),  # noqa: SLF001 (the configured axes, made positive)
+                    **made,
+                )
+    elif isinstance(layer, keras.layers.BatchNormalization):
+        mean, variance = _array(layer.moving_mean), _array(layer.moving_variance)
+        if (mean != 0).any() or (variance != 1).any():
+            numbers = {"mean": mean, "std": np.sqrt(variance)}
+            yield Reading(kind="batch-normalization", numbers=numbers, axes=(layer.axis,), **made)
+    elif isinstance(layer, keras.layers.Rescaling):
+        numbers = {"scale": _array(layer.scale).ravel(), "offset": _array(layer.offset).ravel()}
+        yield Reading(kind="rescaling", numbers=numbers, **made)
+    elif isinstance(layer, keras.layers.Embedding):
+        yield Reading(kind="indices", numbers={"count": np.array(layer.input_dim, np.float64)}, **made)
+    elif isinstance(layer, keras.layers.CategoryEncoding):
+        yield Reading(kind="indices", numbers={"count": np.array(layer.num_tokens, np.float64)}, **made)
+    elif isinstance(layer, keras.layers.StringLookup | keras.layers.IntegerLookup | keras.layers.TextVectorization):
+        yield Reading(kind="vocabulary", words=tuple(layer.get_vocabulary()), **made)
+
+
+def _kept(value: Any, layer: Any) -> NDArray[np.float64]:  # noqa: ANN401
+    """Mean or variance without the axes of size 1 that broadcasting added."""
+    return _array(value).reshape([layer._broadcast_shape[axis] for axis in layer._keep_axis])  # noqa: SLF001
+
+
+def _array(value: Any) -> NDArray[np.float64]:  # noqa: ANN401
+    return np.asarray(keras.ops.convert_to_numpy(value), np.float64)

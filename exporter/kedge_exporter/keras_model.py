@@ -1,0 +1,270 @@
+"""The Keras model: loaded, called once, its tensors named, and asked for the reference answers.
+
+One of the few modules that import Keras and TensorFlow. Graphs are made in `tracing.py`.
+"""
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, get_args
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kedge_bundle.cases import as_tensor
+from kedge_bundle.signature import DType, Signature, Tensors, TensorSpec
+from kedge_exporter.errors import ModelRefused, UsageError
+from kedge_exporter.inspect import Contents
+from kedge_exporter.naming import structure_names
+
+Precision = Literal["float16", "float32", "float64"]
+
+_DTYPES = get_args(DType)
+_PROBE_SIZE = 8
+"""What stands for an unknown size when a model is called only to see what comes out."""
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A Keras model with named inputs and outputs.
+
+    Attributes:
+        model: the Keras model.
+        graph: the Functional model inside (of a Sequential, too); None for subclassed models.
+        signature: names, dtypes and shapes, in Keras' flat order.
+        call: flat input tensors in the signature's order -> flat output tensors in the signature's order.
+        precision: the coarsest precision that any layer computes in.
+    """
+
+    model: Any
+    graph: Any | None
+    signature: Signature
+    call: Callable[[list[Any]], list[Any]]
+    precision: Precision
+
+    def answer(self, inputs: Tensors) -> Tensors:
+        """Keras' own answers: eager, not the traced graph; each (rows, ...).
+
+        Raises:
+            ModelRefused: Keras cannot answer these inputs.
+        """
+        specs = self.signature.inputs
+        try:
+            tensors = [tf.constant(inputs[spec.name], _tf_dtype(spec.dtype)) for spec in specs]
+            answers = self.call(tensors)
+        except Exception as error:  # a model may raise anything
+            raise ModelRefused(f"Keras cannot answer its own model: {describe(error)}") from error
+        names = self.signature.output_names
+        return {name: as_tensor(np.asarray(t.numpy())) for name, t in zip(names, answers, strict=True)}
+
+    @property
+    def parameters(self) -> int:
+        """How many weights the model has."""
+        return int(self.model.count_params())
+
+    def layers(self) -> list[Any]:
+        """Every layer, those of nested models and of wrappers too."""
+        return list(self.model._flatten_layers())  # noqa: SLF001 (Keras offers no public way into nested layers)
+
+
+@dataclass(frozen=True)
+class _Calling:
+    """How to call a model with flat tensors."""
+
+    call: Callable[[list[Any]], Any]
+    inputs: tuple[TensorSpec, ...]
+
+
+def load(contents: Contents, custom: Path | None, data: Tensors | None) -> LoadedModel:
+    """Load a `.keras` file, call the model once and name what goes in and comes out.
+
+    Args:
+        contents: the file, as it was read as data.
+        custom: a Python file that defines the model's own classes, run with the operator's consent.
+        data: the user's samples; they give the dtypes of inputs whose dtype the file does not record.
+
+    Raises:
+        UsageError: the custom module cannot be imported.
+        ModelRefused: Keras refuses the file, or the model cannot be served.
+    """
+    own = {} if custom is None else _public_names(import_custom(custom))
+    try:
+        model = keras.models.load_model(contents.path, custom_objects=own, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises every kind of exception on files that it does not take
+        raise ModelRefused(f"{contents.path}: Keras {keras.__version__} refuses it: {describe(error)}") from error
+    if not isinstance(model, keras.Model):
+        raise ModelRefused(f"{contents.path}: a {type(model).__name__}, not a model")
+    _check_can_be_served(model)
+    graph = _graph_of(model)
+    calling = _functional_calling(model, graph) if graph is not None else _subclassed_calling(model, data or {})
+    return _named(model, graph, calling)
+
+
+def import_custom(path: Path) -> ModuleType:
+    """Run the user's module, so that the classes that it registers are known to Keras.
+
+    Raises:
+        UsageError: it is missing or raises.
+    """
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise UsageError(f"--custom {path}: no such Python file")
+    module = importlib.util.module_from_spec(spec)
+    # Models saved from this module look it up by its name; what it imports beside itself is found there as well.
+    sys.modules[path.stem] = module
+    sys.path.append(str(path.resolve().parent))
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # it is the user's code
+        raise UsageError(f"--custom {path}: importing it raised {describe(error)}") from error
+    return module
+
+
+def describe(error: BaseException) -> str:
+    """An exception in one line: its type and the first sentence of its message."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:400]}" if lines else type(error).__name__
+
+
+def _public_names(module: ModuleType) -> dict[str, Any]:
+    return {name: value for name, value in vars(module).items() if callable(value) and not name.startswith("_")}
+
+
+def _graph_of(model: Any) -> Any | None:  # noqa: ANN401 (Keras ships no types)
+    inner = getattr(model, "_functional", None) or model
+    return inner if isinstance(inner, keras.src.models.functional.Functional) else None
+
+
+def _check_can_be_served(model: Any) -> None:  # noqa: ANN401
+    for layer in model._flatten_layers():  # noqa: SLF001 (as in LoadedModel.layers)
+        if getattr(layer, "stateful", False):
+            raise ModelRefused(
+                f"the layer '{layer.name}' ({type(layer).__name__}) is stateful: it remembers the call before, "
+                "and a server's calls come from many clients; build it with stateful=False"
+            )
+
+
+def _functional_calling(model: Any, graph: Any) -> _Calling:  # noqa: ANN401
+    struct = graph.input
+    paths, tensors = zip(*keras.tree.flatten_with_path(struct), strict=True) if graph.inputs else ((), ())
+    names = structure_names(paths, [tensor.name for tensor in tensors])
+    for name, tensor in zip(names, tensors, strict=True):
+        if getattr(tensor, "sparse", False) or getattr(tensor, "ragged", False):
+            raise ModelRefused(f"the input '{name}' is sparse or ragged; served tensors are dense arrays")
+    return _Calling(
+        lambda flat: model(keras.tree.pack_sequence_as(struct, flat), training=False),
+        tuple(_spec("input", name, t.dtype, tuple(t.shape)) for name, t in zip(names, tensors, strict=True)),
+    )
+
+
+def _subclassed_calling(model: Any, data: Tensors) -> _Calling:  # noqa: ANN401
+    """How to call a subclassed model: with the shapes that its file records of the first call."""
+    build = model.get_build_config() or {}
+    keywords = build.get("shapes_dict")
+    struct = build.get("input_shape") if keywords is None else keywords
+    if not struct:
+        raise ModelRefused(
+            f"the subclassed model '{model.name}' records no input shape; call it once on data before model.save(), "
+            "or give it a get_build_config()"
+        )
+    flat = keras.tree.flatten_with_path(_ShapeLeaf.wrap(struct))
+    names = structure_names(
+        [_argument_path(path, is_keyword=keywords is not None) for path, _ in flat],
+        [f"input_{i}" for i in range(len(flat))],
+    )
+    inputs = tuple(
+        _spec("input", name, str(data[name].dtype) if name in data else "float32", (None, *leaf.shape[1:]))
+        for name, (_, leaf) in zip(names, flat, strict=True)
+    )
+
+    def call(tensors: list[Any]) -> Any:  # noqa: ANN401
+        packed = keras.tree.pack_sequence_as(_ShapeLeaf.wrap(struct), tensors)
+        if keywords is None:
+            return model(packed, training=False)
+        return model(**{name.removesuffix("_shape"): value for name, value in packed.items()}, training=False)
+
+    return _Calling(call, inputs)
+
+
+def _argument_path(path: tuple[object, ...], *, is_keyword: bool) -> tuple[object, ...]:
+    """Keras records the shape of the argument `image` as `image_shape`."""
+    return (str(path[0]).removesuffix("_shape"), *path[1:]) if is_keyword else path
+
+
+@dataclass(frozen=True)
+class _ShapeLeaf:
+    """A shape that `keras.tree` does not take for a nested list."""
+
+    shape: tuple[int | None, ...]
+
+    @classmethod
+    def wrap(cls, struct: Any) -> Any:  # noqa: ANN401
+        """Replace every shape in nested lists and dicts by a leaf."""
+        if isinstance(struct, dict):
+            return {name: cls.wrap(value) for name, value in struct.items()}
+        if all(size is None or isinstance(size, int) for size in struct):
+            return cls(tuple(struct))
+        return [cls.wrap(value) for value in struct]
+
+
+def _named(model: Any, graph: Any | None, calling: _Calling) -> LoadedModel:  # noqa: ANN401
+    """Call the model once and name what comes out."""
+    if not calling.inputs:
+        raise ModelRefused(f"the model '{model.name}' has no inputs; a model to serve takes at least one")
+    try:
+        answer = calling.call([_probe(spec) for spec in calling.inputs])
+    except Exception as error:  # a model may raise anything
+        raise ModelRefused(f"the model '{model.name}' cannot be called: {describe(error)}") from error
+    flat = keras.tree.flatten_with_path(answer)
+    struct_names = list(graph.output_names) if graph is not None else [f"output_{i}" for i in range(len(flat))]
+    names = structure_names([path for path, _ in flat], struct_names)
+    for name, (_, tensor) in zip(names, flat, strict=True):
+        if not isinstance(tensor, tf.Tensor):
+            raise ModelRefused(f"the output '{name}' is a {type(tensor).__name__}; served tensors are dense arrays")
+    outputs = tuple(
+        _spec("output", name, tensor.dtype.name, _unknown_sizes(tensor.shape))
+        for name, (_, tensor) in zip(names, flat, strict=True)
+    )
+    return LoadedModel(
+        model=model,
+        graph=graph,
+        signature=Signature(inputs=calling.inputs, outputs=outputs),
+        call=lambda tensors: keras.tree.flatten(calling.call(tensors)),
+        precision=_precision(model),
+    )
+
+
+def _unknown_sizes(shape: Any) -> tuple[int | None, ...]:  # noqa: ANN401
+    """The rank of an answer; tracing finds which of its sizes are fixed."""
+    return tuple(None for _ in shape)
+
+
+def _probe(spec: TensorSpec) -> Any:  # noqa: ANN401
+    sizes = [2 if axis == 0 and size is None else size or _PROBE_SIZE for axis, size in enumerate(spec.shape)]
+    return tf.fill(sizes, "") if spec.dtype == "string" else tf.zeros(sizes, _tf_dtype(spec.dtype))
+
+
+def _tf_dtype(dtype: str) -> Any:  # noqa: ANN401
+    return tf.as_dtype(dtype)
+
+
+def _spec(side: str, name: str, dtype: str, shape: tuple[int | None, ...]) -> TensorSpec:
+    dtype = "string" if dtype == "object" else dtype
+    if dtype not in _DTYPES:
+        raise ModelRefused(
+            f"the {side} '{name}' is {dtype}, which the served protocols and numpy do not carry; "
+            "cast it to float32 in the model"
+        )
+    return TensorSpec.model_validate({"name": name, "dtype": dtype, "shape": shape})
+
+
+def _precision(model: Any) -> Precision:  # noqa: ANN401
+    computed = {str(layer.compute_dtype) for layer in model._flatten_layers()}  # noqa: SLF001 (as above)
+    floats = {dtype for dtype in computed if "float" in dtype}
+    if floats & {"float16", "bfloat16"}:
+        return "float16"
+    return "float64" if floats == {"float64"} else "float32"

@@ -1,0 +1,38 @@
+"""The processes of an export: what they find in their environment, and how their end reads to people.
+
+Nothing that the user exported into the shell may change what is converted, and TensorFlow stays off the GPU:
+there, recurrent layers trace to ops that no edge format has.
+"""
+
+import os
+import signal
+from pathlib import Path
+
+_FOR_EXPORT = {
+    "KERAS_BACKEND": "tensorflow",
+    "CUDA_VISIBLE_DEVICES": "-1",
+    "TF_CPP_MIN_LOG_LEVEL": "1",
+    # Keras' reference answers come from the plain kernels: the same on every CPU, and not those under test.
+    "TF_ENABLE_ONEDNN_OPTS": "0",
+    "TF_USE_LEGACY_KERAS": "0",
+}
+_NOT_FOR_PROOF = ("TF_ENABLE_ONEDNN_OPTS",)
+"""A runtime is proven as it will serve, with its own defaults."""
+
+
+def export_environment(work: Path) -> dict[str, str]:
+    """The environment of the process that loads and converts; its temporary files go to `work`."""
+    return {**os.environ, **_FOR_EXPORT, "TMPDIR": str(work)}
+
+
+def proof_environment() -> dict[str, str]:
+    """The environment of the process that proves."""
+    return {name: value for name, value in os.environ.items() if name not in _NOT_FOR_PROOF}
+
+
+def describe_exit(code: int) -> str:
+    """How a process ended, for people."""
+    if code >= 0:
+        return f"ended with code {code}"
+    hint = "; the machine may be out of memory" if -code == signal.SIGKILL else ""
+    return f"was killed by {signal.Signals(-code).name}{hint}"

@@ -1,0 +1,106 @@
+"""The last step: golden answers, `parity.json`, the manifest, and the bundle in its place, whole or not at all."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from kedge_bundle.cases import Case, write_cases
+from kedge_bundle.errors import VersionTaken
+from kedge_bundle.manifest import Artifact, File, Manifest, RuntimeOptions
+from kedge_bundle.parity import Budget, ParityReport
+from kedge_bundle.signature import Signature
+from kedge_bundle.stats import InputStats
+from kedge_bundle.store import describe_file, write_bundle
+from kedge_exporter.errors import UsageError
+from kedge_exporter.inspect import Contents
+from kedge_exporter.provenance import source, toolchain
+from kedge_exporter.request import ExportRequest
+from kedge_exporter.samples import golden_cases
+
+_GOLDEN, _PROOF = "golden.npz", "parity.json"
+
+
+class Proof(BaseModel):
+    """`parity.json`: what was compared, under which options, with which outcome."""
+
+    model_config = ConfigDict(frozen=True)
+
+    budget: Budget
+    seed: int
+    options: RuntimeOptions
+    reports: tuple[ParityReport, ...]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """Everything that a manifest says before anything is proven."""
+
+    request: ExportRequest
+    contents: Contents
+    signature: Signature
+    input_stats: tuple[InputStats, ...]
+    budget: Budget
+    staged: Path
+
+    def manifest(self, artifacts: tuple[Artifact, ...], version: int = 1) -> Manifest:
+        """The manifest with these artifacts; `golden.npz` and `parity.json` as they are now."""
+        return Manifest(
+            name=self.request.name,
+            version=version,
+            created=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            signature=self.signature,
+            input_stats=self.input_stats,
+            budget=self.budget,
+            artifacts=artifacts,
+            golden=self._file(_GOLDEN),
+            proof=self._file(_PROOF),
+            source=source(self.contents),
+            toolchain=toolchain(self.request),
+        )
+
+    def write_golden(self, cases: list[Case]) -> None:
+        """Write the cases of the self-test, and an empty proof that the first manifests refer to."""
+        write_cases(self.staged / _GOLDEN, golden_cases(cases))
+        self.write_proof(())
+
+    def write_proof(self, reports: tuple[ParityReport, ...]) -> None:
+        """Write `parity.json`."""
+        proof = Proof(budget=self.budget, seed=self.request.seed, options=RuntimeOptions(), reports=reports)
+        (self.staged / _PROOF).write_text(proof.model_dump_json(indent=2) + "\n", "utf-8")
+
+    def _file(self, name: str) -> File:
+        return describe_file(self.staged, self.staged / name)
+
+
+def publish(draft: Draft, artifacts: tuple[Artifact, ...], reports: tuple[ParityReport, ...]) -> Manifest:
+    """Put the staged bundle in its place under the version that it gets.
+
+    Raises:
+        UsageError: the version that was asked for exists.
+        OSError: the disk is full or cannot be written.
+    """
+    draft.write_proof(reports)
+    _remove_strays(draft.staged, draft.manifest(artifacts))
+    try:
+        bundle = write_bundle(
+            draft.staged,
+            draft.request.output,
+            lambda version: draft.manifest(artifacts, version),
+            version=draft.request.version,
+        )
+    except VersionTaken as error:
+        raise UsageError(f"--version {draft.request.version}: {error}") from error
+    return bundle.manifest
+
+
+def _remove_strays(staged: Path, manifest: Manifest) -> None:
+    """Remove what a first attempt at a format left behind: a bundle holds what its manifest lists."""
+    listed = {staged / file.path for file in manifest.files}
+    for path in sorted(staged.rglob("*"), reverse=True):  # the deepest first
+        if path.is_dir():
+            if not any(path.iterdir()):
+                path.rmdir()
+        elif path not in listed:
+            path.unlink()

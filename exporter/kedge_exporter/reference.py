@@ -1,0 +1,77 @@
+"""Keras' own answers to the cases of the proof."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kedge_bundle.cases import Case
+from kedge_bundle.signature import Signature, Tensors, describe_shape
+from kedge_exporter.errors import ModelRefused
+from kedge_exporter.samples import SIZES, Draw, has_open_sizes, make_cases, one_case
+
+if TYPE_CHECKING:
+    from kedge_exporter.keras_model import LoadedModel
+
+_SIZES_WANTED = 2
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The answered cases, and what the user should know of them."""
+
+    cases: list[Case]
+    notes: tuple[str, ...]
+
+
+def reference_answers(loaded: "LoadedModel", inputs: list[Draw], data: Tensors | None, seed: int) -> Reference:
+    """Ask Keras for its answers to every case.
+
+    Raises:
+        ModelRefused: Keras answers none of the typical cases.
+    """
+    signature = loaded.signature
+    sizes = _open_sizes(loaded, inputs) if has_open_sizes(signature) else (1,)
+    cases, notes = [], []
+    for case in make_cases(inputs, sizes, data, seed, signature.fixed_batch):
+        try:
+            cases.append(replace(case, outputs=loaded.answer(case.inputs)))
+        except ModelRefused as error:
+            if case.name.startswith(("typical", "data")):
+                raise
+            notes.append(f"case '{case.name}' is not part of the proof: {error}")
+    return Reference(cases, tuple(notes))
+
+
+def check_answers(cases: list[Case], signature: Signature) -> None:
+    """Make sure that Keras answers what its traced graph promises.
+
+    Raises:
+        ModelRefused: an output has another dtype or shape.
+    """
+    for case in cases:
+        for spec in signature.outputs:
+            array = case.outputs[spec.name]
+            if array.dtype != spec.numpy_dtype or not spec.accepts_shape(array.shape):
+                raise ModelRefused(
+                    f"the output '{spec.name}' is {spec.dtype} {spec.describe_shape()} in the graph, but Keras "
+                    f"answers {array.dtype} {describe_shape(array.shape)} in case '{case.name}'"
+                )
+
+
+def _open_sizes(loaded: "LoadedModel", inputs: list[Draw]) -> tuple[int, ...]:
+    """The first sizes that Keras takes where the model leaves them open."""
+    taken: list[int] = []
+    first_error: ModelRefused | None = None
+    for size in SIZES:
+        try:
+            loaded.answer(one_case(inputs, "typical", 1, size, np.random.default_rng(0)))
+        except ModelRefused as error:
+            first_error = first_error or error
+            continue
+        taken.append(size)
+        if len(taken) == _SIZES_WANTED:
+            break
+    if not taken and first_error is not None:
+        raise ModelRefused(f"none of the sizes {list(SIZES)} fits the open axes of the inputs: {first_error}")
+    return tuple(taken)

@@ -1,0 +1,249 @@
+"""The inputs of the proof: seeded, of several kinds, always such as the model takes. numpy only."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kedge_bundle.cases import Case
+from kedge_bundle.errors import SamplesInvalid
+from kedge_bundle.signature import Signature, Tensors, TensorSpec, describe_dtype, describe_shape, row_count
+from kedge_bundle.stats import InputStats
+from kedge_exporter.readings import Reading
+
+BATCHES = (1, 2, 7)
+SIZES = (12, 7, 32, 48, 96, 224)
+"""What to try for sizes that the model leaves open; a network with five halvings takes no image of 12."""
+
+_KINDS = ("typical", "normal", "zeros", "ones", "large", "tiny")
+_LARGE, _TINY = 10.0, 1e-3
+_DATA_ROWS = 7
+_UNKNOWN_WORD, _UNKNOWN_INTEGER = b"kedge-unknown-word", 1_999_999_973
+_GOLDEN_BYTES = 4 << 20
+_GOLDEN_KINDS = ("data", "typical", "zeros", "large")
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How values of one input are drawn.
+
+    Attributes:
+        stats: what training saw, where known.
+        count: the number of valid indices, where the input is read as indices.
+        words: values of a vocabulary, with one that is not in it.
+    """
+
+    spec: TensorSpec
+    stats: InputStats | None = None
+    count: int | None = None
+    words: tuple[Any, ...] = ()
+
+    def values(self, kind: str, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[Any]:
+        """Draw an array of this shape, of the input's dtype."""
+        dtype = self.spec.numpy_dtype
+        if self.words:
+            return np.array(self.words, dtype)[rng.integers(0, len(self.words), shape)]
+        if self.spec.dtype == "string":
+            return np.array([b"", b"a", _UNKNOWN_WORD], object)[rng.integers(0, 3, shape)]
+        if self.spec.dtype == "bool":
+            return np.full(shape, kind == "ones") if kind in ("zeros", "ones") else rng.integers(0, 2, shape) == 1
+        if self.count is not None or dtype.kind in "iu":
+            return self._integers(kind, shape, rng).astype(dtype)
+        return self._floats(kind, shape, rng).astype(dtype)
+
+    def _integers(self, kind: str, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[Any]:
+        low, high = self._integer_range()
+        if kind in ("zeros", "ones"):
+            return np.full(shape, np.clip(0 if kind == "zeros" else 1, low, high))
+        if kind == "large":
+            return np.full(shape, high)
+        return rng.integers(low, high, shape, endpoint=True)
+
+    def _integer_range(self) -> tuple[int, int]:
+        """The least and the largest value, both valid."""
+        if self.count is not None:
+            return 0, self.count - 1
+        if self.spec.dtype == "uint8":
+            return 0, 255
+        if self.stats is not None and self.stats.min is not None and self.stats.max is not None:
+            return int(min(self.stats.min)), int(max(self.stats.max))
+        return 0, 9
+
+    def _floats(self, kind: str, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float64]:
+        if kind in ("zeros", "ones"):
+            return np.zeros(shape) if kind == "zeros" else np.ones(shape)
+        noise = rng.standard_normal(shape)
+        if kind == "normal":
+            return noise
+        if self.stats is not None and self.stats.mean is None and kind == "typical":
+            low, high = self._per_feature(self.stats.min, shape), self._per_feature(self.stats.max, shape)
+            return low + (high - low) * rng.random(shape)
+        mean, std = self._moments(shape)
+        if kind == "large":
+            return mean + _LARGE * std * noise
+        return _TINY * std * noise if kind == "tiny" else mean + std * noise
+
+    def _moments(self, shape: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean and deviation to draw with; the standard normal ones where nothing is known."""
+        stats = self.stats
+        if stats is None:
+            return np.zeros(()), np.ones(())
+        if stats.mean is not None:
+            return self._per_feature(stats.mean, shape), self._per_feature(stats.std, shape)
+        low, high = self._per_feature(stats.min, shape), self._per_feature(stats.max, shape)
+        return (low + high) / 2, (high - low) / np.sqrt(12)
+
+    def _per_feature(self, values: tuple[float, ...] | None, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        """One number per feature, shaped to broadcast against an input of this shape."""
+        numbers = np.asarray(values, np.float64)
+        axis = self.stats.axis if self.stats is not None else None
+        if numbers.size == 1 or axis is None:
+            return numbers.reshape(-1)[0]  # type: ignore[no-any-return]
+        sizes = [1] * len(shape)
+        sizes[axis] = numbers.size
+        return numbers.reshape(sizes)
+
+
+def draws(signature: Signature, readings: dict[str, list[Reading]], stats: tuple[InputStats, ...]) -> list[Draw]:
+    """How to draw each input, from what is known of it."""
+    by_input = {entry.input: entry for entry in stats}
+    found = []
+    for spec in signature.inputs:
+        told = readings.get(spec.name, [])
+        counts = [int(reading.numbers["count"]) for reading in told if reading.kind == "indices"]
+        words = next((reading.words for reading in told if reading.kind == "vocabulary"), ())
+        found.append(
+            Draw(spec, by_input.get(spec.name), min(counts) if counts else None, _with_unknown(words, spec.dtype))
+        )
+    return found
+
+
+def make_cases(
+    inputs: list[Draw], sizes: tuple[int, ...], data: Tensors | None, seed: int, fixed_batch: int | None
+) -> list[Case]:
+    """The cases of the proof, without answers.
+
+    Args:
+        inputs: how to draw each input.
+        sizes: what to take for open sizes, in turn.
+        data: the user's samples, already in the model's names, dtypes and shapes.
+        seed: recorded in the manifest.
+        fixed_batch: the rows that the model insists on; any when None.
+    """
+    batches = BATCHES if fixed_batch is None else (fixed_batch,)
+    knows = any(draw.stats is not None for draw in inputs)
+    plan = [("typical", rows) for rows in batches]
+    plan += [(kind, batches[min(1, len(batches) - 1)]) for kind in _KINDS[1:] if kind != "normal" or knows]
+    cases = []
+    for number, (kind, rows) in enumerate(plan):
+        rng = np.random.default_rng([seed, number])
+        cases.append(Case(f"{kind}-{rows}", one_case(inputs, kind, rows, sizes[number % len(sizes)], rng)))
+    if data is not None:
+        available = next(iter(data.values())).shape[0]
+        rows = min(_DATA_ROWS, available) if fixed_batch is None else fixed_batch
+        if rows <= available:
+            picked = np.linspace(0, available - 1, rows).astype(int)
+            cases.insert(0, Case(f"data-{rows}", {name: array[picked] for name, array in data.items()}))
+    return cases
+
+
+def one_case(inputs: list[Draw], kind: str, rows: int, size: int, rng: np.random.Generator) -> Tensors:
+    """Draw every input once, with `rows` rows, and with `size` for the sizes that the model leaves open."""
+    return {
+        draw.spec.name: draw.values(
+            kind, (rows, *(size if open_size is None else open_size for open_size in draw.spec.shape[1:])), rng
+        )
+        for draw in inputs
+    }
+
+
+def has_open_sizes(signature: Signature) -> bool:
+    """Whether any axis but the batch is of unknown size."""
+    return any(size is None for spec in signature.inputs for size in spec.shape[1:])
+
+
+def golden_cases(cases: list[Case]) -> list[Case]:
+    """A few answered cases of mixed kinds for the self-test: a handful of rows, 4 MB at most beyond the first."""
+    ranked = sorted(
+        (case for case in cases if _kind(case) in _GOLDEN_KINDS),
+        key=lambda case: (_rows(case) == 1, _GOLDEN_KINDS.index(_kind(case))),
+    )
+    smallest = min(cases, key=_bytes)
+    chosen: list[Case] = []
+    for case in ranked:
+        if _kind(case) not in {_kind(taken) for taken in chosen} and _bytes(case) <= _GOLDEN_BYTES - sum(
+            map(_bytes, chosen)
+        ):
+            chosen.append(case)
+    return chosen or [smallest]
+
+
+def fitted_data(data: Tensors, signature: Signature, source: str) -> tuple[Tensors, tuple[str, ...]]:
+    """The user's samples under the model's names and dtypes, and notes for the user.
+
+    Args:
+        data: arrays by name; one array of any name will do for a model of one input.
+        signature: what the model takes.
+        source: what to call the samples in messages.
+
+    Raises:
+        SamplesInvalid: an input is missing, or an array does not fit.
+    """
+    names = signature.input_names
+    if len(names) == 1 and len(data) == 1:
+        data = {names[0]: next(iter(data.values()))}
+    missing = [name for name in names if name not in data]
+    if missing:
+        raise SamplesInvalid(f"{source}: expected the arrays {list(names)}, got {sorted(data)}")
+    fitted = {spec.name: _cast(data[spec.name], spec, source) for spec in signature.inputs}
+    found = [v.description for v in signature.input_violations(fitted)]
+    # A fixed batch is the runtime's matter, not the samples'.
+    if signature.fixed_batch is not None:
+        found = [v for spec in signature.inputs for v in _row_shape_violations(spec, fitted[spec.name])]
+    if found:
+        raise SamplesInvalid(f"{source}: {'; '.join(found)}")
+    unused = sorted(set(data) - set(names))
+    return fitted, (f"{source}: the arrays {unused} are no inputs of the model and were not used",) if unused else ()
+
+
+def _row_shape_violations(spec: TensorSpec, array: NDArray[Any]) -> list[str]:
+    open_batch = spec.model_copy(update={"shape": (None, *spec.shape[1:])})
+    return [violation.description for violation in open_batch.violations(array)]
+
+
+def _cast(array: NDArray[Any], spec: TensorSpec, source: str) -> NDArray[Any]:
+    """The array in the input's dtype, where no value changes but by rounding."""
+    dtype = spec.numpy_dtype
+    if object in {array.dtype.type, dtype.type} or array.dtype == dtype:
+        return array
+    if np.can_cast(array.dtype, dtype, "same_kind") or (array.dtype.kind in "iub" and dtype.kind == "f"):
+        return array.astype(dtype)
+    with np.errstate(invalid="ignore"):
+        cast = array.astype(dtype)
+    if not np.array_equal(cast.astype(array.dtype), array):
+        raise SamplesInvalid(
+            f"{source}: input '{spec.name}' is {spec.dtype} of shape {describe_shape(spec.shape, 'batch')}; "
+            f"values of the array, {describe_dtype(array)}, would change"
+        )
+    return cast
+
+
+def _with_unknown(words: tuple[Any, ...], dtype: str) -> tuple[Any, ...]:
+    if not words:
+        return ()
+    if dtype == "string":
+        return (*(word.encode() if isinstance(word, str) else word for word in words), _UNKNOWN_WORD)
+    return (*words, _UNKNOWN_INTEGER)
+
+
+def _kind(case: Case) -> str:
+    return case.name.rpartition("-")[0]
+
+
+def _rows(case: Case) -> int:
+    return row_count(case.inputs)
+
+
+def _bytes(case: Case) -> int:
+    return sum(array.nbytes for array in (*case.inputs.values(), *case.outputs.values()))

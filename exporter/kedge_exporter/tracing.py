@@ -1,0 +1,94 @@
+"""From a Keras model to one frozen TensorFlow graph, from which every format is converted."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from kedge_bundle.signature import Signature, TensorSpec
+from kedge_exporter.errors import ModelRefused
+from kedge_exporter.keras_model import LoadedModel, describe
+from kedge_exporter.naming import argument_names
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A graph without variables.
+
+    Attributes:
+        function: the frozen concrete function; called by position, in the order of `function.inputs`.
+        signature: names, dtypes and shapes as traced; the batch may be fixed.
+        arguments: Keras input name -> name of the placeholder.
+        output_order: Keras output names in the order in which `function` answers.
+        with_batch: the same model traced for a fixed number of rows.
+        inlined: the same model traced without functions that TensorFlow would compile apart.
+    """
+
+    function: Any
+    signature: Signature
+    arguments: dict[str, str]
+    output_order: tuple[str, ...]
+    with_batch: Callable[[int], "Frozen"]
+    inlined: Callable[[], "Frozen"]
+
+    @property
+    def batch(self) -> int | None:
+        """The rows of every run; None when any number will do."""
+        return self.signature.fixed_batch
+
+
+def trace(loaded: LoadedModel, batch: int | None = None, *, is_inlined: bool = False) -> Frozen:
+    """Trace the model as it behaves at inference, on the CPU, and put its weights into the graph.
+
+    Args:
+        loaded: the model.
+        batch: rows to fix the batch axis to; the model's own when None.
+        is_inlined: whether functions that TensorFlow compiles apart (grouped convolutions) become plain ops.
+
+    Raises:
+        ModelRefused: the model cannot be traced.
+    """
+    signature = _with_batch(loaded.signature, batch)
+    arguments = argument_names(signature.input_names)
+    names = signature.output_names
+
+    def serve(tensors: list[Any]) -> dict[str, Any]:
+        answers = loaded.call(tensors)
+        return dict(zip(names, answers, strict=True))
+
+    specs = [tf.TensorSpec(s.shape, tf.as_dtype(s.dtype), name=arguments[s.name]) for s in signature.inputs]
+    tf.config.run_functions_eagerly(run_eagerly=is_inlined)
+    try:
+        with tf.device("/CPU:0"):
+            traced = tf.function(serve, autograph=False).get_concrete_function(specs)
+        # Lowered control flow gives recurrent networks ONNX files that do not load.
+        function = convert_variables_to_constants_v2(traced, lower_control_flow=False)
+    except Exception as error:  # tracing runs the model's code, which may raise anything
+        raise ModelRefused(f"the model cannot be traced into a graph: {describe(error)}") from error
+    finally:
+        tf.config.run_functions_eagerly(run_eagerly=False)
+    outputs = tuple(_traced_spec(spec, traced.structured_outputs[spec.name]) for spec in signature.outputs)
+    return Frozen(
+        function=function,
+        signature=Signature(inputs=signature.inputs, outputs=outputs),
+        arguments=arguments,
+        output_order=tuple(tf.nest.flatten({name: name for name in names})),
+        with_batch=lambda rows: trace(loaded, rows, is_inlined=is_inlined),
+        inlined=lambda: trace(loaded, batch, is_inlined=True),
+    )
+
+
+def _with_batch(signature: Signature, batch: int | None) -> Signature:
+    if batch is None:
+        return signature
+    inputs = tuple(spec.model_copy(update={"shape": (batch, *spec.shape[1:])}) for spec in signature.inputs)
+    return Signature(inputs=inputs, outputs=signature.outputs)
+
+
+def _traced_spec(spec: TensorSpec, tensor: Any) -> TensorSpec:  # noqa: ANN401 (TensorFlow ships no types)
+    """The output's shape as the graph knows it; where it knows no rank, that of the answer."""
+    if tensor.shape.rank is None:
+        return spec
+    return spec.model_copy(update={"shape": tuple(tensor.shape.as_list())})

@@ -1,0 +1,69 @@
+"""The export's own process: `python -m kedge_exporter.worker JOB.json FD`. Its events go to the pipe, as JSON lines.
+
+Standard output and error belong to TensorFlow's chatter; the command sends them to a log. The last event is `exported`
+or `failed`; without one, the process died.
+"""
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from pydantic import BaseModel
+
+from kedge_exporter.errors import CannotWrite, ExportCrashed, ExportError, ParityNotProven
+from kedge_exporter.export import export
+from kedge_exporter.progress import Progress
+from kedge_exporter.request import Exported, Failed, Job
+from kedge_exporter.writing import as_write_error
+
+
+def main(job_file: str, pipe: int) -> None:
+    """Run one export and report on it."""
+    signal.signal(signal.SIGTERM, _stop)
+    with os.fdopen(pipe, "w", encoding="utf-8", buffering=1) as events:
+
+        def emit(event: BaseModel) -> None:
+            events.write(event.model_dump_json() + "\n")
+
+        job = Job.model_validate_json(Path(job_file).read_bytes())
+        emit(_outcome(job, emit))
+
+
+def _outcome(job: Job, emit: Callable[[BaseModel], None]) -> Exported | Failed:
+    try:
+        return export(job.request, job.staged, job.work, Progress(emit))
+    except ExportError as error:
+        _log(error)
+        reports = error.reports if isinstance(error, ParityNotProven) else ()
+        return Failed(error=str(error), kind=error.kind, exit_code=error.exit_code, reports=reports)
+    except Exception as error:  # noqa: BLE001 (the boundary of the process: every failure gets one sentence)
+        _log(error)
+        failure = _explained(error)
+        return Failed(error=str(failure), kind=failure.kind, exit_code=failure.exit_code)
+
+
+def _explained(error: Exception) -> ExportError:
+    write_error = error if isinstance(error, OSError) else as_write_error(error)
+    if write_error is not None:
+        where = f"{write_error.filename}: " if write_error.filename else ""
+        return CannotWrite(f"{where}{write_error.strerror or write_error}; nothing was published")
+    if isinstance(error, MemoryError):
+        return ExportCrashed("this machine has too little memory for the export")
+    return ExportCrashed(f"a fault of Kedge: {type(error).__name__}: {error}; please report it with the log")
+
+
+def _log(error: Exception) -> None:
+    """The whole story goes to the log, which is this process's standard error."""
+    traceback.print_exception(error)
+
+
+def _stop(*_: object) -> NoReturn:
+    raise SystemExit(128 + signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))
