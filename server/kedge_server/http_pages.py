@@ -4,18 +4,18 @@ They answer while the event loop is busy, and whatever is sent to them cannot ho
 """
 
 import json
-import socket
 import threading
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import Any, NamedTuple
 
 import structlog
 
+from kedge_server.addresses import Address
 from kedge_server.metrics import Metrics
 from kedge_server.models import ModelTable
-from kedge_server.settings import Address
 
 _log = structlog.get_logger("kedge.http")
 
@@ -115,15 +115,15 @@ class _Server(ThreadingHTTPServer):
     allow_reuse_port = False
 
     def __init__(self, address: Address, pages: Pages) -> None:
-        self.address_family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        self.address_family = address.family
         self.pages = pages
         self._slots = threading.BoundedSemaphore(_CONNECTIONS)
         super().__init__((address.host, address.port), _Handler)
 
     def server_bind(self) -> None:
         """Bind as every TCP server does; HTTPServer would ask a name server who we are, and wait for it."""
-        super(ThreadingHTTPServer.__mro__[1], self).server_bind()
-        self.server_name, self.server_port = self.server_address[:2]
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 (socketserver's own types)
         """Serve the connection in a thread, or drop it where too many are open."""
@@ -150,7 +150,6 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
     protocol_version = "HTTP/1.1"
     server_version = "kedge"
-    sys_version = ""
     timeout = _IDLE_S
 
     def do_GET(self) -> None:
@@ -195,6 +194,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if not is_head:
             self.wfile.write(page.body)
+
+    def version_string(self) -> str:
+        """What the Server header says."""
+        return self.server_version
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 (the base class's name)
         """Keep the requests of probes out of the log unless it is asked for."""

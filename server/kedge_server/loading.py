@@ -71,7 +71,7 @@ class Prepared:
     runtimes: tuple[Runtime, ...]
     report: ParityReport
     seconds: float
-    device_note: str = ""
+    no_gpu_because: str = ""
 
 
 def find_bundles(path: Path) -> list[Place]:
@@ -119,7 +119,7 @@ def prepare(place: Place, options: Options) -> Prepared:
         bundle = open_bundle(place.directory)
         _check_place(bundle, place)
         artifact = _choose(bundle, options.format)
-        runtime, device_note = _open_first(bundle, artifact, options)
+        runtime, no_gpu_because = _open_first(bundle, artifact, options)
         runtimes = _instances(bundle, artifact, runtime, options)
         report = _self_test(bundle, runtimes)
         for one in dict.fromkeys(runtimes):
@@ -129,7 +129,7 @@ def prepare(place: Place, options: Options) -> Prepared:
     except (BundleError, RunnerError) as error:
         raise LoadFailed(str(error)) from error
     seconds = time.perf_counter() - started
-    return Prepared(bundle, artifact, runtime.device, runtimes, report, seconds, device_note)
+    return Prepared(bundle, artifact, runtime.device, runtimes, report, seconds, no_gpu_because)
 
 
 def _check_place(bundle: Bundle, place: Place) -> None:

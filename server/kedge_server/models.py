@@ -4,6 +4,7 @@ The table is changed on the event loop's thread only; other threads may read it.
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -12,8 +13,12 @@ from kedge_bundle.manifest import Artifact, Manifest
 from kedge_bundle.signature import Signature
 from kedge_bundle.store import Bundle
 from kedge_server.errors import ModelNotFound, NotReady
-from kedge_server.scheduler import Scheduler
+from kedge_server.jobs import QueueLimits
+from kedge_server.loading import Prepared
+from kedge_server.scheduler import Run, Scheduler
 from kedge_server.validation import Contract
+
+_LISTED = 10
 
 State = Literal["loading", "ready", "failed", "unloading"]
 
@@ -27,6 +32,18 @@ class Loaded:
     device: str
     contract: Contract
     scheduler: Scheduler
+
+    @classmethod
+    def start(cls, name: str, prepared: Prepared, limits: QueueLimits, on_run: Callable[[Run], None]) -> "Loaded":
+        """Start the instances of a prepared bundle, on the event loop's thread."""
+        manifest = prepared.bundle.manifest
+        return cls(
+            bundle=prepared.bundle,
+            artifact=prepared.artifact,
+            device=prepared.device,
+            contract=Contract(manifest.signature, manifest.input_stats, prepared.artifact.batch),
+            scheduler=Scheduler(name, prepared.runtimes, limits, on_run),
+        )
 
 
 @dataclass(eq=False)
@@ -209,7 +226,9 @@ class ModelTable:
         self._change = asyncio.Event()
 
     def _suggestion(self) -> str:
-        return f"; there are {', '.join(sorted(self._models))}" if self._models else "; there is no model"
+        names = sorted(self._models)
+        more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+        return f"; there are {', '.join(names[:_LISTED])}{more}" if names else "; there is no model"
 
 
 def _shown(text: str) -> str:

@@ -17,8 +17,9 @@ from kedge_bundle.signature import Tensors, Violation
 from kedge_bundle.stats import StatViolation
 from kedge_server.errors import ModelFailed, ServingError
 from kedge_server.jobs import Job
-from kedge_server.metrics import CallRecord, Metrics
+from kedge_server.metrics import Metrics
 from kedge_server.models import Loaded, ModelTable, ServedModel
+from kedge_server.series import CallRecord
 from kedge_server.validation import InputReport, Policy, check_inputs, check_outputs, nonfinite_outputs
 
 Protocol = Literal["tensorflow-serving", "open-inference"]

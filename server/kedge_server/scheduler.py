@@ -8,7 +8,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -23,6 +23,7 @@ from kedge_server.jobs import Job, JobQueue, QueueLimits
 T = TypeVar("T")
 _log = structlog.get_logger("kedge.scheduler")
 
+THREAD_PREFIX = "kedge "
 _SMOOTHING = 0.1
 _RETRY_AFTER_S = (0.01, 30.0)
 
@@ -64,15 +65,15 @@ class Scheduler:
         self, name: str, runtimes: Sequence[Runtime], limits: QueueLimits, on_run: Callable[[Run], None]
     ) -> None:
         self._name = name
-        self._limits = limits
+        self._limits = replace(limits, is_joinable=limits.is_joinable and is_joinable(runtimes[0].signature))
         self._on_run = on_run
-        self._queue = JobQueue(limits)
+        self._queue = JobQueue(self._limits)
         self._runtimes = runtimes
         self._seconds_per_row = 0.0
         self._loop = asyncio.get_running_loop()
         # Daemons: a run that never ends must not keep a process alive that was told twice to stop.
         self._threads = [
-            threading.Thread(target=self._serve, args=(runtime,), name=f"kedge {name} #{i}", daemon=True)
+            threading.Thread(target=self._serve, args=(runtime,), name=f"{THREAD_PREFIX}{name} #{i}", daemon=True)
             for i, runtime in enumerate(runtimes)
         ]
         for thread in self._threads:
@@ -113,13 +114,15 @@ class Scheduler:
             if job.queued_at and not job.is_taken:
                 self._queue.discard(job)
 
-    async def close(self) -> None:
-        """Run what waits, then end the instances and free their runtimes."""
+    async def close(self, timeout_s: float) -> None:
+        """Run what waits, end the instances and free their runtimes; a run that takes longer is left alone."""
         self._queue.close()
+        end = time.monotonic() + timeout_s
         for thread in self._threads:
-            await asyncio.to_thread(thread.join)
-        for runtime in {id(runtime): runtime for runtime in self._runtimes}.values():
-            runtime.close()
+            await asyncio.to_thread(thread.join, max(0.0, end - time.monotonic()))
+        if not any(thread.is_alive() for thread in self._threads):
+            for runtime in dict.fromkeys(self._runtimes):
+                runtime.close()
 
     def _expire(self, job: Job[T]) -> None:
         if not job.future.done():

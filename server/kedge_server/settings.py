@@ -9,9 +9,11 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from kedge_server.addresses import Address, parse_address
 
 PREFIX = "KEDGE_"
 
@@ -25,25 +27,6 @@ _LINK = re.compile(r"(tcp|udp|sctp)://")
 
 class SettingsInvalid(Exception):
     """A setting that is unknown, missing or out of bounds; the message names it and what is expected."""
-
-
-class Address(NamedTuple):
-    """Where to listen. Port 0 lets the system choose."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-def parse_address(text: str) -> Address:
-    """Parse `host:port`, with `[…]` around an IPv6 host."""
-    match = re.fullmatch(r"(?:\[(?P<v6>[0-9A-Fa-f:.%]+)\]|(?P<host>[^\s:\[\]]+)):(?P<port>\d{1,5})", text)
-    largest_port = 65535
-    if match is None or int(match["port"]) > largest_port:
-        raise ValueError(f"expected host:port, for example 0.0.0.0:8500 or [::]:8500, got '{text}'")
-    return Address(match["v6"] or match["host"], int(match["port"]))
 
 
 def _address(text: object) -> object:

@@ -1,0 +1,148 @@
+"""The numbers that are counted for one model version, and what is known of one request when it is counted."""
+
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import get_args
+
+from kedge_bundle.stats import Kind
+from kedge_server.histogram import Histogram
+from kedge_server.models import ServedModel
+from kedge_server.validation import Contract, InputReport, OutputCount
+
+PHASES = ("decode", "validate", "queue", "run", "encode")
+PROTOCOLS = ("tensorflow-serving", "open-inference")
+_NONFINITE_KINDS = ("nan", "inf")
+
+
+@dataclass(slots=True)
+class Duration:
+    """How often, and how long in all."""
+
+    count: int = 0
+    ns: int = 0
+
+    def add(self, seconds: float) -> None:
+        """Count one duration."""
+        self.count += 1
+        self.ns += round(seconds * 1e9)
+
+
+@dataclass(slots=True)
+class CallRecord:
+    """What becomes known of one request on its way; counted once, at its end.
+
+    Attributes:
+        protocol: one of PROTOCOLS.
+        started_at: `time.perf_counter()` seconds.
+        model: None until it was found.
+        phases: phase -> seconds, for the phases that were reached.
+        code: the canonical code of the outcome.
+        reason: why it was refused; empty when it was not.
+    """
+
+    protocol: str
+    started_at: float
+    model: ServedModel | None = None
+    inputs: InputReport | None = None
+    outputs: dict[str, OutputCount] | None = None
+    phases: dict[str, float] = field(default_factory=dict)
+    code: str = "OK"
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class ModelStatistics:
+    """What the Open Inference Protocol's ModelStatistics reports of one model version.
+
+    `success` and `fail` are whole requests; queue and compute are those of successful requests.
+    """
+
+    inference_count: int = 0
+    execution_count: int = 0
+    last_inference_ms: int = 0
+    success: Duration = field(default_factory=Duration)
+    fail: Duration = field(default_factory=Duration)
+    queue: Duration = field(default_factory=Duration)
+    compute_input: Duration = field(default_factory=Duration)
+    compute_infer: Duration = field(default_factory=Duration)
+    compute_output: Duration = field(default_factory=Duration)
+
+    def count(self, record: CallRecord, seconds: float) -> None:
+        """Count a request that ended after so long."""
+        if record.code != "OK":
+            self.fail.add(seconds)
+            return
+        phases = record.phases
+        self.success.add(seconds)
+        self.queue.add(phases["queue"])
+        self.compute_input.add(phases["decode"] + phases["validate"])
+        self.compute_infer.add(phases["run"])
+        self.compute_output.add(phases["encode"])
+        self.inference_count += record.inputs.rows if record.inputs else 0
+        self.last_inference_ms = time.time_ns() // 1_000_000
+
+
+class Series:
+    """The numbers of one model version; of requests whose model was never found, where nothing has a name."""
+
+    def __init__(self) -> None:
+        self.requests: defaultdict[tuple[str, str], int] = defaultdict(int)
+        self.durations = {protocol: Histogram(Histogram.LATENCY_S) for protocol in PROTOCOLS}
+        self.phases = {phase: Histogram(Histogram.LATENCY_S) for phase in PHASES}
+        self.batch_rows = Histogram(Histogram.BATCH_ROWS)
+        self.rejections: defaultdict[str, int] = defaultdict(int)
+        self.input_values: defaultdict[str, int] = defaultdict(int)
+        self.input_nonfinite: defaultdict[str, int] = defaultdict(int)
+        self.stat_violations: defaultdict[tuple[str, str], int] = defaultdict(int)
+        self.output_values: defaultdict[str, int] = defaultdict(int)
+        self.output_nonfinite: defaultdict[tuple[str, str], int] = defaultdict(int)
+        self.nan_responses = 0
+        self.statistics = ModelStatistics()
+        for protocol in PROTOCOLS:
+            self.requests[protocol, "OK"] = 0
+
+    def begin(self, contract: Contract) -> None:
+        """Set every number that has a name to zero, so that rates exist before the first event."""
+        for spec in contract.signature.inputs:
+            self.input_values[spec.name] += 0
+            self.input_nonfinite[spec.name] += 0
+        for stats in contract.stats:
+            for kind in get_args(Kind):
+                self.stat_violations[stats.input, kind] += 0
+        for spec in contract.signature.outputs:
+            self.output_values[spec.name] += 0
+            for kind in _NONFINITE_KINDS:
+                self.output_nonfinite[spec.name, kind] += 0
+
+    def count(self, record: CallRecord, seconds: float) -> None:
+        """Count a request that ended after so long."""
+        self.requests[record.protocol, record.code] += 1
+        self.durations[record.protocol].observe(seconds)
+        for phase, phase_seconds in record.phases.items():
+            self.phases[phase].observe(phase_seconds)
+        if record.reason:
+            self.rejections[record.reason] += 1
+        if record.inputs is not None:
+            self._count_inputs(record.inputs)
+        if record.outputs is not None:
+            self._count_outputs(record.outputs)
+        self.statistics.count(record, seconds)
+
+    def _count_inputs(self, report: InputReport) -> None:
+        for name, values in report.values.items():
+            self.input_values[name] += values
+        for name, values in report.nonfinite.items():
+            self.input_nonfinite[name] += values
+        for violation in report.stat_violations:
+            self.stat_violations[violation.input, violation.kind] += 1
+
+    def _count_outputs(self, outputs: dict[str, OutputCount]) -> None:
+        has_nan = False
+        for name, count in outputs.items():
+            self.output_values[name] += count.values
+            if count.nan or count.inf:
+                self.output_nonfinite[name, "nan"] += count.nan
+                self.output_nonfinite[name, "inf"] += count.inf
+                has_nan = has_nan or count.nan > 0
+        self.nan_responses += has_nan
