@@ -29,8 +29,8 @@ DATATYPES = {
 }
 """A signature's dtype -> the protocol's name for it."""
 
-_DTYPES = {datatype: dtype for dtype, datatype in DATATYPES.items()}
-_NUMPY_DTYPES = {datatype: np.dtype(dtype) for datatype, dtype in _DTYPES.items() if dtype != "string"}
+DTYPES = {datatype: dtype for dtype, datatype in DATATYPES.items()}
+_NUMPY_DTYPES = {datatype: np.dtype(dtype) for datatype, dtype in DTYPES.items() if dtype != "string"}
 
 _CONTENTS: dict[str, tuple[str, type[np.generic]]] = {
     "BOOL": ("bool_contents", np.bool_),
@@ -128,8 +128,8 @@ def narrowed(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[np.generic]:
 def _checked_count(datatype: str, shape: tuple[int, ...]) -> int:
     if datatype == "BF16":
         raise TensorInvalid("BF16 is not served; send FP32")
-    if datatype not in _DTYPES:
-        raise TensorInvalid(f"expected a datatype among {', '.join(_DTYPES)}, got '{datatype[:40]}'")
+    if datatype not in DTYPES:
+        raise TensorInvalid(f"expected a datatype among {', '.join(DTYPES)}, got '{datatype[:40]}'")
     return int(np.prod(shape, dtype=np.int64))
 
 
