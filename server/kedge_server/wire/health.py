@@ -57,12 +57,12 @@ class HealthService:
         """The status now and at every change. Ends when the server drains: a watcher must not hold the drain up."""
         last = None
         while True:
-            generation = self._models.generation
+            generation, is_last = self._models.generation, self._models.is_draining
             status = self._status(request.service)
             if status != last:
                 yield HealthCheckResponse(status=status)
                 last = status
-            if self._models.is_draining:
+            if is_last:
                 return
             await self._models.changed(generation)
 

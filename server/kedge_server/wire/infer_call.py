@@ -4,6 +4,7 @@ Source: open-inference-protocol, specification/protocol/inference_grpc.md, and w
 """
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -133,20 +134,19 @@ def _decode_inputs(request: ModelInferRequest) -> tuple[Tensors, list[Violation]
     if raw and any(tensor.HasField("contents") for tensor in request.inputs):
         text = "the request mixes raw_input_contents and contents; send all inputs in one of the two forms"
         return {}, [Violation(tensor.name, f"input '{tensor.name}': {text}") for tensor in request.inputs]
+    times = Counter(tensor.name for tensor in request.inputs)
+    violations = [
+        Violation(name, f"input '{name}': stands in the request {count} times")
+        for name, count in times.items()
+        if count > 1
+    ]
     inputs: Tensors = {}
-    violations: list[Violation] = []
-    repeated: set[str] = set()
     for index, tensor in enumerate(request.inputs):
-        if tensor.name in inputs or tensor.name in repeated:
-            repeated.add(tensor.name)
-            continue
-        try:
-            inputs[tensor.name] = _decode_input(tensor, raw, index)
-        except TensorInvalid as error:
-            violations.append(Violation(tensor.name, f"input '{tensor.name}': {error}"))
-    for name in repeated:
-        inputs.pop(name, None)
-        violations.append(Violation(name, f"input '{name}': stands in the request more than once"))
+        if times[tensor.name] == 1:
+            try:
+                inputs[tensor.name] = _decode_input(tensor, raw, index)
+            except TensorInvalid as error:
+                violations.append(Violation(tensor.name, f"input '{tensor.name}': {error}"))
     if len(raw) > len(request.inputs):
         text = f"expected {len(request.inputs)} raw_input_contents, one for each input, got {len(raw)}"
         violations.append(Violation("raw_input_contents", text))

@@ -130,8 +130,8 @@ def _joined(sentences: list[str]) -> str:
 
 def _shortened(text: str, characters: int) -> str:
     """Text that can travel, cut where a caller's own names made it long."""
-    text = text.encode("utf-8", "replace").decode("utf-8")
-    return text if len(text) <= characters else f"{text[: characters - 1]}…"
+    kept = text[:characters].encode("utf-8", "replace").decode("utf-8")
+    return kept if len(text) <= characters else f"{kept[:-1]}…"
 
 
 def _encoded_bytes(text: str) -> int:
