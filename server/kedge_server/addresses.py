@@ -1,6 +1,7 @@
 """Addresses to listen on: how they are written, and why one cannot be had."""
 
 import errno
+import os
 import re
 import socket
 from typing import NamedTuple
@@ -47,6 +48,7 @@ def check_free(address: Address) -> None:
 def why_not(error: Exception) -> str:
     """Why an address could not be listened on, in words."""
     if isinstance(error, OSError):
-        taken = error.errno == errno.EADDRINUSE
-        return "another process listens there already" if taken else error.strerror or str(error)
+        if error.errno == errno.EADDRINUSE:
+            return "another process listens there already"
+        return os.strerror(error.errno) if error.errno else str(error)
     return str(error)

@@ -21,6 +21,9 @@ _log = structlog.get_logger("kedge.http")
 
 _CONNECTIONS = 32
 _IDLE_S = 10.0
+_POLL_S = 0.1
+"""How often the listening thread looks whether it shall end."""
+
 _TEXT = "text/plain; charset=utf-8"
 
 _INDEX = b"""<!doctype html>
@@ -71,7 +74,9 @@ class HttpPages:
             },
         )
         self.port = self._server.server_port
-        self._thread = threading.Thread(target=self._server.serve_forever, name="kedge http", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(_POLL_S,), name="http pages", daemon=True
+        )
         self._thread.start()
 
     def close(self) -> None:

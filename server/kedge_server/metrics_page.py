@@ -81,7 +81,7 @@ def request_families(series: LabelledSeries) -> Iterable[Metric]:
     )
     yield _histogram(
         "kedge_request_duration_seconds",
-        "From the request's first byte decoded to its answer encoded, whatever the outcome.",
+        "From a request's decoding to its encoded answer, whatever the outcome.",
         (*_MODEL, "protocol"),
         [((*labels, protocol), values) for labels, one in series for protocol, values in one.durations.items()],
     )
@@ -143,7 +143,7 @@ def value_families(series: LabelledSeries) -> Iterable[Metric]:
     )
     yield _counter(
         "kedge_nan_responses_total",
-        "Runs of a request whose outputs held at least one NaN.",
+        "Requests whose outputs held at least one NaN.",
         _MODEL,
         [(labels, one.nan_responses) for labels, one in series],
     )

@@ -165,8 +165,8 @@ def _finite_violations(
     bad = array.size - int(np.count_nonzero(finite))
     report.nonfinite[spec.name] = bad
     if policy.nonfinite_inputs == "reject":
-        first = tuple(int(axis[0]) for axis in np.nonzero(~finite))
-        where = list(first)
+        first = np.unravel_index(int(np.argmin(finite)), array.shape)
+        where = [int(index) for index in first]
         yield Violation(
             spec.name,
             f"input '{spec.name}': expected finite values, got {bad} of {array.size} that are NaN or infinite; "

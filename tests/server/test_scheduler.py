@@ -1,0 +1,244 @@
+import asyncio
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kedge_bundle.signature import Signature, Tensors, TensorSpec
+from kedge_bundle.store import Bundle
+from kedge_server.errors import DeadlinePassed, ModelFailed, QueueFull
+from kedge_server.jobs import Job, QueueLimits
+from kedge_server.scheduler import Run, Scheduler, is_joinable
+from tests.server.in_process import LIMITS, lookup, prepared
+from tests.services.bundles import identity, publish, slow_matmul
+
+Bundles = dict[str, Bundle]
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
+    repository = tmp_path_factory.mktemp("models")
+    made = {"identity": identity(), "lookup": lookup(), "slow": slow_matmul(), "fixed": identity(shape=(2, 4))}
+    return {name: publish(model, repository, name) for name, model in made.items()}
+
+
+class Bench:
+    """A scheduler on a running loop."""
+
+    def __init__(self, bundle: Bundle, limits: QueueLimits, instances: int) -> None:
+        self.runs: list[Run] = []
+        self.scheduler = Scheduler("bench/1", prepared(bundle, instances=instances).runtimes, limits, self.runs.append)
+
+    async def run(self, x: Any, deadline: float | None = None, complete: Any = None) -> Any:  # noqa: ANN401
+        array = np.asarray(x)
+        future = asyncio.get_running_loop().create_future()
+        job: Job[Any] = Job({"x": array}, array.shape[0], complete or (lambda outputs: outputs["y"]), future, deadline)
+        return await self.scheduler.run(job)
+
+
+def play(bundle: Bundle, story: Any, limits: QueueLimits = LIMITS, instances: int = 1) -> Any:  # noqa: ANN401
+    """Run `story(bench)` on a loop of its own."""
+
+    async def told() -> Any:  # noqa: ANN401
+        bench = Bench(bundle, limits, instances)
+        try:
+            return await story(bench)
+        finally:
+            await bench.scheduler.close(10)
+
+    return asyncio.run(told())
+
+
+async def outcomes(*calls: Coroutine[Any, Any, Any]) -> list[Any]:
+    return await asyncio.gather(*calls, return_exceptions=True)
+
+
+def slow_rows(rows: int = 1) -> Tensors:
+    return np.zeros((rows, 1024), np.float32)  # type: ignore[return-value]
+
+
+def test_every_caller_gets_its_own_rows_back(bundles: Bundles):
+    rng = np.random.default_rng(0)
+    inputs = [rng.normal(size=(int(rows), 4)).astype(np.float32) for rows in rng.integers(1, 9, 3000)]
+
+    async def story(bench: Bench) -> list[Any]:
+        limit = asyncio.Semaphore(200)
+
+        async def ask(array: Any) -> Any:  # noqa: ANN401
+            async with limit:
+                return await bench.run(array)
+
+        answers = await asyncio.gather(*(ask(array) for array in inputs))
+        assert sum(run.rows for run in bench.runs) == sum(len(array) for array in inputs)
+        assert len(bench.runs) < len(inputs)  # batches formed
+        assert max(run.rows for run in bench.runs) <= 32
+        return answers
+
+    for given, answer in zip(inputs, play(bundles["identity"], story, instances=2), strict=True):
+        np.testing.assert_array_equal(answer, given)
+
+
+def test_one_poisoned_job_harms_only_itself(bundles: Bundles):
+    async def story(bench: Bench) -> list[Any]:
+        good = [bench.run([[i % 10]]) for i in range(20)]
+        return await outcomes(*good[:10], bench.run([[99]]), *good[10:])
+
+    limits = QueueLimits(queue_rows=100, max_batch_rows=100, window_s=0.2)
+    answers = play(bundles["lookup"], story, limits)
+    poisoned = answers.pop(10)
+    assert isinstance(poisoned, ModelFailed)
+    assert poisoned.incident in str(poisoned)
+    assert "99" not in str(poisoned)  # what the runtime says is for the log
+    assert [answer.item() for answer in answers] == [i % 10 * 10.0 for i in range(20)]
+
+
+def test_a_failed_batch_is_told_as_a_run_that_failed(bundles: Bundles):
+    async def story(bench: Bench) -> list[bool]:
+        await outcomes(bench.run([[1]]), bench.run([[99]]))
+        return [run.is_ok for run in bench.runs]
+
+    limits = QueueLimits(queue_rows=100, max_batch_rows=100, window_s=0.2)
+    assert play(bundles["lookup"], story, limits) == [False, True, False]
+
+
+def test_an_instance_outlives_whatever_completing_a_job_does(bundles: Bundles):
+    def spoil(_: Tensors) -> None:
+        raise KeyError("ours")
+
+    async def story(bench: Bench) -> list[Any]:
+        first = await outcomes(bench.run([[1]], complete=spoil), bench.run([[2]]))
+        return [*first, await bench.run([[3]])]
+
+    spoiled, *answers = play(bundles["lookup"], story)
+    assert isinstance(spoiled, KeyError)
+    assert [answer.item() for answer in answers] == [20.0, 30.0]
+
+
+def test_a_deadline_that_has_passed_is_refused_at_admission(bundles: Bundles):
+    async def story(bench: Bench) -> None:
+        with pytest.raises(DeadlinePassed, match="before the request was queued"):
+            await bench.run([[1]], deadline=time.monotonic() - 0.001)
+        assert bench.runs == []
+
+    play(bundles["lookup"], story)
+
+
+def test_a_deadline_in_the_queue_is_answered_in_time_and_never_runs(bundles: Bundles):
+    async def story(bench: Bench) -> None:
+        busy = asyncio.ensure_future(bench.run(slow_rows(400)))
+        await asyncio.sleep(0.02)
+        started = time.monotonic()
+        with pytest.raises(DeadlinePassed, match="in the queue"):
+            await bench.run(slow_rows(), deadline=started + 0.03)
+        assert not busy.done()  # answered at the deadline, not after the run that is under way
+        assert bench.scheduler.queued_rows == 0
+        await busy
+        assert [run.rows for run in bench.runs] == [400]
+
+    play(bundles["slow"], story)
+
+
+def test_a_deadline_during_the_run_is_answered_in_time(bundles: Bundles):
+    async def story(bench: Bench) -> None:
+        started = time.monotonic()
+        with pytest.raises(DeadlinePassed, match="while the model ran"):
+            await bench.run(slow_rows(400), deadline=started + 0.05)
+        assert bench.runs == []
+
+    play(bundles["slow"], story)
+
+
+def test_a_deadline_that_is_kept_changes_nothing(bundles: Bundles):
+    async def story(bench: Bench) -> Any:  # noqa: ANN401
+        return await bench.run([[4]], deadline=time.monotonic() + 60)
+
+    assert play(bundles["lookup"], story).item() == 40.0
+
+
+def test_a_job_cancelled_in_the_queue_leaves_it_and_never_runs(bundles: Bundles):
+    async def story(bench: Bench) -> None:
+        busy = asyncio.ensure_future(bench.run(slow_rows(200)))
+        await asyncio.sleep(0.02)
+        waiting = [asyncio.ensure_future(bench.run(slow_rows(3))) for _ in range(4)]
+        await asyncio.sleep(0.01)
+        assert bench.scheduler.queued_rows == 12
+        for task in waiting[:3]:
+            task.cancel()
+        await outcomes(*waiting[:3])  # type: ignore[arg-type]
+        assert bench.scheduler.queued_rows == 3
+        await asyncio.gather(busy, waiting[3])
+        assert [run.rows for run in bench.runs] == [200, 3]
+
+    play(bundles["slow"], story)
+
+
+def test_a_job_cancelled_during_its_run_harms_nobody(bundles: Bundles):
+    async def story(bench: Bench) -> None:
+        task = asyncio.ensure_future(bench.run(slow_rows(200)))
+        await asyncio.sleep(0.02)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (await bench.run(slow_rows(1))).shape == (1, 1024)
+
+    play(bundles["slow"], story)
+
+
+def test_a_full_queue_refuses_and_says_when_to_come_back(bundles: Bundles):
+    async def story(bench: Bench) -> None:
+        await bench.run(slow_rows(4))  # so that the time of a run is known
+        busy = asyncio.ensure_future(bench.run(slow_rows(8)))
+        await asyncio.sleep(0.02)
+        waiting = asyncio.ensure_future(bench.run(slow_rows(8)))
+        await asyncio.sleep(0)
+        with pytest.raises(QueueFull, match="8 of 8 rows wait, 1 more do not fit") as caught:
+            await bench.run(slow_rows(1))
+        assert 0.01 <= caught.value.retry_after_s <= 30
+        await asyncio.gather(busy, waiting)
+        assert (await bench.run(slow_rows(8))).shape == (8, 1024)
+
+    play(bundles["slow"], story, QueueLimits(queue_rows=8, max_batch_rows=8))
+
+
+def test_closing_runs_what_waits(bundles: Bundles):
+    async def story(bench: Bench) -> list[Any]:
+        tasks = [asyncio.ensure_future(bench.run(slow_rows(30))) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        await bench.scheduler.close(30)
+        return await asyncio.gather(*tasks)
+
+    assert [answer.shape for answer in play(bundles["slow"], story)] == [(30, 1024)] * 3
+
+
+def test_instances_run_at_once(bundles: Bundles):
+    async def story(bench: Bench) -> float:
+        await bench.run(slow_rows())
+        started = time.perf_counter()
+        await asyncio.gather(bench.run(slow_rows(64)), bench.run(slow_rows(64)))
+        wall = time.perf_counter() - started
+        return sum(run.seconds for run in bench.runs[1:]) / wall
+
+    limits = QueueLimits(queue_rows=1000, max_batch_rows=64)
+    assert play(bundles["slow"], story, limits, instances=2) > 1.2
+
+
+def test_a_model_with_a_fixed_batch_runs_each_request_alone(bundles: Bundles):
+    async def story(bench: Bench) -> list[int]:
+        await asyncio.gather(*(bench.run(np.zeros((2, 4), np.float32)) for _ in range(5)))
+        return [run.rows for run in bench.runs]
+
+    limits = QueueLimits(queue_rows=1000, max_batch_rows=64, window_s=0.05)
+    assert play(bundles["fixed"], story, limits) == [2] * 5
+
+
+def test_joinable_means_a_free_batch_axis_everywhere():
+    def signature(*shapes: tuple[int | None, ...]) -> Signature:
+        specs = [TensorSpec(name=f"t{i}", dtype="float32", shape=shape) for i, shape in enumerate(shapes)]
+        return Signature(inputs=tuple(specs[:-1]), outputs=(specs[-1],))
+
+    assert is_joinable(signature((None, 3), (None,)))
+    assert not is_joinable(signature((None, 3), (3,)))
+    assert not is_joinable(signature((None, 3), (), (None, 1)))
+    assert not is_joinable(signature((2, 3), (None, 1)))
