@@ -1,6 +1,7 @@
 """What `query-model` sends: arrays from an .npz, from .npy files, or from JSON cast by the model's own signature."""
 
 import json
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,11 +122,11 @@ def _cast(values: object, tensor: Tensor) -> NDArray[Any]:
 
 def _read_npy(path: Path) -> NDArray[Any]:
     try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        with path.open("rb") as file:
+            array = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise InputsInvalid(f"{path}: cannot be read as an .npy array: {error}") from error
     if not isinstance(array, np.ndarray):
-        array.close()
         raise InputsInvalid(f"{path}: an .npz of several arrays; give it with --data")
     return as_tensor(array)
 
