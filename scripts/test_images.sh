@@ -14,10 +14,17 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/kedge
 work=$(mktemp -d -t kedge-images.XXXXXX)
 export TMPDIR=$work/tmp
 mkdir -p "$TMPDIR" "$cache"
-server_pid=
+running=
 
+# Chroot isolation shares this machine's process numbers, so the server's own log says whom to signal.
+server_pid() {
+    python3 -c '
+import json, sys
+print(next(e["pid"] for e in map(json.loads, open(sys.argv[1])) if e.get("event") == "starting"))' "$work/server.log"
+}
 finish() {
-    [ -z "$server_pid" ] || kill -KILL "$server_pid" 2>/dev/null || true
+    local pid
+    if [ -n "$running" ] && pid=$(server_pid 2>/dev/null); then kill -KILL "$pid" 2>/dev/null || true; fi
     rm -rf "$work"
 }
 trap finish EXIT
@@ -28,9 +35,13 @@ fail() {
     exit 1
 }
 b() { buildah --root "$work/storage" --runroot "$work/run" --storage-driver vfs "$@"; }
-# What the image says, as one value; and its command, one word a line, as a Docker engine would start it.
-config() { b inspect --type image --format "{{json .Docker.config.$2}}" "localhost/kedge-$1"; }
-words() { python3 -c 'import json, sys; print(*json.load(sys.stdin), sep="\n")'; }
+# The words of a command in the configuration of a target's image, one a line.
+words() { # words TARGET KEY...
+    b inspect --type image "localhost/kedge-$1" | python3 -c '
+import functools, json, sys
+configuration = json.load(sys.stdin)["Docker"]["config"]
+print(*functools.reduce(dict.__getitem__, sys.argv[1:], configuration), sep="\n")' "${@:2}"
+}
 run_in() { # run_in CONTAINER [buildah run options] -- COMMAND...
     local container=$1 options=()
     shift
@@ -44,8 +55,10 @@ run_in() { # run_in CONTAINER [buildah run options] -- COMMAND...
 install_tools() {
     command -v buildah >/dev/null && command -v debootstrap >/dev/null && return
     [ "$(id -u)" = 0 ] || fail "buildah and debootstrap are missing, and only root can apt-get install them"
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends buildah debootstrap >/dev/null
+    {
+        apt-get update -qq
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends buildah debootstrap
+    } >"$work/apt.log" 2>&1 || fail "apt-get: $(tail -n 5 "$work/apt.log")"
 }
 
 make_base() {
@@ -98,7 +111,7 @@ check_user_and_absences() { # check_user_and_absences TARGET CONTAINER ABSENT...
 }
 
 try_server() {
-    local container entry health grpc http models=$work/models answer
+    local container entry health grpc http models=$work/models answer protocol command
     container=$(b from localhost/kedge-server)
     check_user_and_absences server "$container" tensorflow keras tf2onnx h5py pip
     for command in serve-model verify-model query-model; do
@@ -115,9 +128,9 @@ PYTHON
     run_in "$container" --volume "$models:/models:ro" -- verify-model /models/two_output/1 | sed 's/^/       /'
 
     # The image's own command, as an engine would start it, but for the ports: they must be free on this machine.
-    mapfile -t entry < <(config server Entrypoint | words; config server Cmd | words)
-    mapfile -t health < <(config server Healthcheck.Test | words)
-    [ "${health[0]}" = CMD ] || fail "the image has no health check: ${health[*]}"
+    mapfile -t entry < <(words server Entrypoint && words server Cmd)
+    mapfile -t health < <(words server Healthcheck Test)
+    [ "${health[0]:-}" = CMD ] || fail "the image has no health check"
     read -r grpc http < <(python3 -c '
 import socket
 held = [socket.socket() for _ in range(2)]
@@ -125,17 +138,14 @@ for one in held: one.bind(("127.0.0.1", 0))
 print(*(one.getsockname()[1] for one in held))')
     b config --env "KEDGE_GRPC_ADDRESS=127.0.0.1:$grpc" --env "KEDGE_HTTP_ADDRESS=127.0.0.1:$http" "$container"
     run_in "$container" --volume "$models:/models:ro" -- "${entry[@]}" 2>"$work/server.log" &
-    local running=$!
-    for _ in $(seq 100); do
-        if run_in "$container" -- "${health[@]:1:3}" /readyz 2>/dev/null; then break; fi
+    running=$!
+    local started=$SECONDS
+    until run_in "$container" -- "${health[@]:1:3}" /readyz 2>/dev/null; do
         kill -0 "$running" 2>/dev/null || fail "the server ended: $(cat "$work/server.log")"
+        [ $SECONDS -lt $((started + 60)) ] || fail "not ready within a minute: $(cat "$work/server.log")"
         sleep 0.1
     done
     run_in "$container" -- "${health[@]:1}" || fail "the health check fails: $(cat "$work/server.log")"
-    # Chroot isolation shares this machine's process numbers, so the server's own log says whom to signal.
-    server_pid=$(python3 -c '
-import json, sys
-print(next(e["pid"] for e in map(json.loads, open(sys.argv[1])) if e.get("event") == "starting"))' "$work/server.log")
     say "ready; the health check passes"
 
     for protocol in tensorflow-serving open-inference; do
@@ -145,10 +155,10 @@ print(next(e["pid"] for e in map(json.loads, open(sys.argv[1])) if e.get("event"
         [[ $answer == *difference* && $answer == *total* ]] || fail "the answer lacks an output: $answer"
     done
 
-    kill -TERM "$server_pid"
+    kill -TERM "$(server_pid)"
     local code=0
     wait "$running" || code=$?
-    server_pid=
+    running=
     [ "$code" = 0 ] || fail "after SIGTERM the server ended with $code: $(cat "$work/server.log")"
     say "answers over both protocols; SIGTERM ends it with exit code 0"
     if run_in "$container" -- "${health[@]:1}" 2>/dev/null; then fail "the health check passes without a server"; fi
