@@ -1,0 +1,54 @@
+"""The real clients live in an environment of their own: they pin older protobufs and register our message names."""
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.server.wire.served import publish_all
+from tests.services.server_process import ServerProcess, running_server
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT, LOCK = ROOT / ".venv-interop", ROOT / "requirements" / "interop.lock"
+HERE = Path(__file__).parent
+
+Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def interop_python() -> Path:
+    """The interpreter of `.venv-interop`, made anew whenever its lock file has changed."""
+    stamp = ENVIRONMENT / "made-from.sha256"
+    wanted = hashlib.sha256(LOCK.read_bytes()).hexdigest()
+    if not stamp.is_file() or stamp.read_text() != wanted:
+        command = [ROOT / "scripts" / "setup", ENVIRONMENT.name, LOCK.relative_to(ROOT), "--no-project"]
+        subprocess.run(command, cwd=ROOT, check=True)
+        stamp.write_text(wanted)
+    return ENVIRONMENT / "bin" / "python"
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    repository = tmp_path_factory.mktemp("repository")
+    publish_all(repository)
+    with running_server(repository, "--required-models", "two,slow,sqrt,scalar") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def run_client(interop_python: Path, server: ServerProcess) -> Run:
+    """Runs one of the programs here in that environment, against the server, and gives what it found out."""
+
+    def run(program: str) -> dict[str, Any]:
+        command = [interop_python, HERE / program, server.grpc]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        found = json.loads(done.stdout.splitlines()[-1])
+        assert isinstance(found, dict)
+        return found
+
+    return run
