@@ -35,6 +35,13 @@ from kedge_server.wire.registration import add_services, interceptors
 DRAINED, CUT, NOTHING_TO_SERVE, DEVICE_NOT_IN_USE, CANNOT_LISTEN = 0, 1, 3, 4, 5
 """Exit codes; 2, usage, is that of `cli.py`."""
 
+_QUIET_S, _PATIENCE_S = 0.1, 1.0
+"""gRPC's stop cancels calls that have reached it but not yet us. So it waits until none has come for so long, or for so
+long in all where somebody keeps calling; meanwhile each is told UNAVAILABLE, which callers know to send elsewhere."""
+
+_FLUSH_S = 1.0
+"""How long gRPC may take to send the last answers."""
+
 _CLOSE_S = 2.0
 """How long a run goes on being waited for that nobody waits for: its callers are gone."""
 
@@ -178,19 +185,28 @@ class App:
             _log.info("ready", models=[f"{model.name}/{model.version}" for model in self._models.entries()])
 
     async def drain(self) -> int:
-        """Be not ready at once, accept nothing new, and let what is in flight end."""
+        """Be not ready and refuse new calls at once, let those that were accepted end, then stop gRPC."""
         self._models.set_draining()
         limit_s = self._settings.drain_timeout_s
         _log.info("draining", in_flight=self.in_flight, timeout_s=limit_s)
-        started = time.monotonic()
-        # gRPC takes no new calls from here on, and waits for those that it has taken.
-        stopping = asyncio.ensure_future(self._server.stop(limit_s))
-        await asyncio.wait({stopping}, timeout=limit_s)
+        began = time.monotonic()
+        await self._wait_until_quiet(began + limit_s)
         cut = self.in_flight
-        await self._server.stop(None)
-        await stopping
-        _log.info("stopped", seconds=round(time.monotonic() - started, 3), cut=cut)
+        # Once only: grpc.aio's stop is not safe to call while another one waits.
+        await self._server.stop(None if cut else _FLUSH_S)
+        _log.info("stopped", seconds=round(time.monotonic() - began, 3), cut=cut)
         return CUT if cut else DRAINED
+
+    async def _wait_until_quiet(self, end: float) -> None:
+        """Wait until no request is in flight and none is on its way, but not longer than `end`."""
+        began = last_came = time.monotonic()
+        started = self._metrics.started
+        while (now := time.monotonic()) < end:
+            if self._metrics.started != started:
+                started, last_came = self._metrics.started, now
+            if not self.in_flight and (now >= last_came + _QUIET_S or now >= began + _PATIENCE_S):
+                return
+            await asyncio.sleep(_QUIET_S / 10)
 
     async def close(self) -> None:
         """End everything that was begun."""

@@ -114,6 +114,7 @@ class _Server(ThreadingHTTPServer):
     """One thread for each connection, and a limit to how many."""
 
     daemon_threads = True
+    request_queue_size = 128
     block_on_close = False
     # A restart may take the port back at once (SO_REUSEADDR); two servers never share it (SO_REUSEPORT).
     allow_reuse_address = True

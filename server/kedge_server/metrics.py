@@ -73,6 +73,11 @@ class Metrics(Collector):
         """Requests that have no answer yet."""
         return self._inflight
 
+    @property
+    def started(self) -> int:
+        """Requests that ever came in."""
+        return sum(self._started.values())
+
     def count_run(self, model: ServedModel, rows: int, *, is_ok: bool) -> None:
         """A model ran a batch."""
         series = self._series_of(model)

@@ -130,8 +130,10 @@ class ModelTable:
 
         Raises:
             ModelNotFound: no such model, version or label.
-            NotReady: it is known, but loading or failed.
+            NotReady: it is known, but loading or failed; or the server is stopping.
         """
+        if self.is_draining:
+            raise NotReady("the server is stopping; ask another one")
         known = self._models.get(name)
         if known is None:
             raise ModelNotFound(f"model '{_shown(name)}' is not here{self._suggestion()}")
@@ -216,7 +218,7 @@ class ModelTable:
         self._note_change()
 
     def set_draining(self) -> None:
-        """Stop being ready. Requests that were accepted already are still answered."""
+        """Answer no further request. Those that have found their model already are still answered."""
         self.is_draining = True
         self._note_change()
 

@@ -144,6 +144,8 @@ class Scheduler:
         while (batch := self._queue.take()) is not None:
             finished = _Finished()
             self._run(runtime, batch, finished)
+            if self._loop.is_closed():  # the process ends; nobody is left to be told
+                return
             self._loop.call_soon_threadsafe(self._deliver, finished)
 
     def _run(self, runtime: Runtime, jobs: list[Job[object]], finished: _Finished) -> None:

@@ -105,14 +105,16 @@ def test_only_required_models_count_where_some_are_named(bundle: Bundle):
     asyncio.run(story())
 
 
-def test_a_draining_server_is_not_ready_but_its_models_still_answer(bundle: Bundle):
+def test_a_draining_server_is_not_ready_and_takes_no_new_request(bundle: Bundle):
     async def story() -> None:
         shelf = Shelf(bundle)
         model = await shelf.ready("m", 1)
         shelf.table.set_draining()
         assert not shelf.table.is_ready
         assert not shelf.table.is_serving(model)
-        assert shelf.table.find("m") is model  # a request that was accepted before is answered
+        assert model.loaded  # a request that has found it before is answered
+        with pytest.raises(NotReady, match="stopping"):
+            shelf.table.find("m")
 
     asyncio.run(story())
 

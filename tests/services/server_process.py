@@ -94,6 +94,13 @@ class ServerProcess:
             if sample.name == name
         ]
 
+    def wait_in_flight(self, requests: int, timeout_s: float = START_S) -> None:
+        """Wait until so many requests have no answer yet."""
+        end = time.monotonic() + timeout_s
+        while self.metric("kedge_inflight_requests") < requests:
+            assert time.monotonic() < end, f"fewer than {requests} requests in flight"
+            time.sleep(0.01)
+
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 

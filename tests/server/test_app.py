@@ -1,0 +1,308 @@
+"""The server as its users start it: a process, its ports, its signals, its exit codes."""
+
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+
+from kedge_bundle.manifest import read_manifest, write_manifest
+from kedge_bundle.store import describe_file
+from kedge_server.client import Client, ClientError, ServerUnreachable
+from tests.server.callers import Callers
+from tests.server.in_process import tampered
+from tests.services.bundles import identity, publish, slow_matmul, two_output
+from tests.services.server_process import ServerProcess, running_server, started_server
+
+SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
+SLOW_LOAD = ("--max-batch-rows", "4096", "--queue-rows", "4096")
+"""The warm-up of `slow` takes seconds with these."""
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    repository = tmp_path_factory.mktemp("models")
+    publish(identity(), repository, "identity")
+    publish(two_output(scale=2), repository, "two")
+    publish(two_output(scale=3), repository, "two")
+    publish(slow_matmul(), repository, "slow")
+    return repository
+
+
+@pytest.fixture
+def own_models(models: Path, tmp_path: Path) -> Path:
+    """A copy to break."""
+    return shutil.copytree(models, tmp_path / "models")
+
+
+def health(server: ServerProcess, service: str = "") -> int:
+    with grpc.insecure_channel(server.grpc) as channel:
+        status: int = HealthStub(channel).Check(HealthCheckRequest(service=service), timeout=10).status
+        return status
+
+
+def failure(repository: Path, *flags: str) -> tuple[int, str]:
+    """The exit code and the sentence of a server that cannot start."""
+    with started_server(repository, *flags) as server:
+        event = server.event("cannot_serve")
+        code = server.wait()
+        assert event["exit_code"] == code
+        assert "Traceback" not in "\n".join(server.lines)
+        return code, event["error"]
+
+
+def ones(rows: int = 1) -> dict[str, np.ndarray]:
+    return {name: np.ones((rows, 3), np.float32) for name in "ab"}
+
+
+SLOW_ROWS = {"x": np.zeros((300, 1024), np.float32)}
+
+
+def test_it_starts_says_what_it_loaded_answers_and_stops_with_0(models: Path):
+    with running_server(models) as server:
+        with Client(server.grpc) as client:
+            np.testing.assert_array_equal(client.predict("two", ones())["total"], np.full((1, 3), 6, np.float32))
+            answer = client.ask("two", ones(), version=1)
+            np.testing.assert_array_equal(answer.outputs["total"], np.full((1, 3), 4, np.float32))
+        assert server.metric("kedge_requests_total", model="two", version=2, code="OK", protocol="open-inference") == 1
+        assert health(server) == health(server, "two") == health(server, "two/1") == SERVING
+        assert server.stop() == 0
+        events = [event["event"] for event in server.log()]
+    assert events[:2] == ["starting", "serving"]
+    assert sorted(events[2:6]) == ["model_loaded"] * 4
+    assert events[6:] == ["ready", "stopping", "draining", "stopped"]
+    loaded = {(event["model"], event["version"]): event for event in server.log() if event["event"] == "model_loaded"}
+    assert set(loaded) == {("identity", 1), ("two", 1), ("two", 2), ("slow", 1)}
+    event = loaded["two", 2]
+    assert (event["format"], event["device"], event["self_test"]) == ("onnx", "cpu", "bit-exact")
+    assert event["seconds"] > 0
+
+
+def test_one_bundle_can_be_served(models: Path):
+    with running_server(models / "two" / "1") as server:
+        assert [model["version"] for model in server.get("/readyz").json()["models"]] == [1]
+
+
+def test_the_environment_sets_what_no_flag_does(models: Path):
+    env = {"KEDGE_INSTANCES": "3", "KEDGE_REFLECTION": "off"}
+    with running_server(models / "two", env=env) as server:
+        assert {server.event("model_loaded")["instances"]} == {3}
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty", "a file"])
+def test_a_repository_that_holds_nothing_ends_with_3(tmp_path: Path, kind: str):
+    repository = tmp_path / "models"
+    if kind == "empty":
+        repository.mkdir()
+    elif kind == "a file":
+        repository.write_text("x")
+    code, sentence = failure(repository)
+    assert code == 3
+    assert str(repository) in sentence
+    assert "expected" in sentence
+
+
+def test_a_changed_weight_is_refused_at_start(own_models: Path):
+    tampered(own_models / "identity" / "1")
+    code, sentence = failure(own_models / "identity")
+    assert code == 3
+    assert "'model.onnx' is not the file that was proven" in sentence
+
+
+def test_a_changed_weight_with_its_hash_mended_is_refused_at_start(own_models: Path):
+    directory = own_models / "two" / "1"
+    shutil.copy(own_models / "two" / "2" / "model.onnx", directory / "model.onnx")
+    manifest = read_manifest(directory)
+    (artifact,) = manifest.artifacts
+    mended = artifact.model_copy(update={"files": (describe_file(directory, directory / "model.onnx"),)})
+    write_manifest(directory, manifest.model_copy(update={"artifacts": (mended,)}))
+    code, sentence = failure(directory)
+    assert code == 3
+    assert "does not answer as Keras did: case 'case0', output 'total'" in sentence
+
+
+def test_a_broken_bundle_beside_good_ones_is_named_and_the_good_ones_serve(own_models: Path):
+    tampered(own_models / "two" / "2")
+    (own_models / "slow" / "1" / "manifest.json").write_text("{}")
+    with running_server(own_models, wait_ready=False) as server:
+        reasons = server.event("not_ready")["reasons"]
+        assert len(reasons) == 2
+        reply = server.get("/readyz")
+        assert (reply.status, reply.json()["reasons"]) == (503, reasons)
+        assert "model 'slow' version 1: failed" in reasons[0]
+        assert "model 'two' version 2: failed" in reasons[1]
+        assert "is not the file that was proven" in reasons[1]
+        assert health(server) == NOT_SERVING
+        assert health(server, "identity") == health(server, "two") == SERVING
+        assert health(server, "slow") == NOT_SERVING
+        assert server.metric("kedge_model_ready", model="two", version=2) == 0
+        assert server.metric("kedge_model_ready", model="two", version=1) == 1
+        with Client(server.grpc) as client:
+            assert client.ask("two", ones()).version == 1
+            with pytest.raises(ClientError, match="not ready") as caught:
+                client.predict("slow", SLOW_ROWS)
+            assert caught.value.code == "UNAVAILABLE"
+            assert str(own_models) not in str(caught.value)
+        assert server.stop() == 0
+
+
+def test_a_broken_bundle_that_is_not_required_does_not_matter(own_models: Path):
+    tampered(own_models / "slow" / "1")
+    with running_server(own_models, "--required-models", "identity,two") as server:
+        assert server.event("model_failed")["model"] == "slow"
+        assert server.get("/readyz").json()["ready"] is True
+        assert health(server) == SERVING
+
+
+def test_a_required_model_that_is_absent_keeps_the_server_not_ready(models: Path):
+    with running_server(models / "two", "--required-models", "two,three", wait_ready=False) as server:
+        assert server.event("not_ready")["reasons"] == ["required model 'three' is not in the repository"]
+
+
+@pytest.mark.parametrize("flag", ["--grpc-address", "--http-address"])
+def test_a_port_that_another_process_has_ends_with_5(models: Path, flag: str):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        code, sentence = failure(models, flag, address)
+    assert code == 5
+    assert sentence == f"cannot listen on {address}: another process listens there already; see {flag}"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])  # noqa: S104 (the default, which must not be shared either)
+def test_two_servers_never_share_a_port(models: Path, host: str):
+    with running_server(models / "two", "--grpc-address", f"{host}:0", "--http-address", f"{host}:0") as first:
+        serving = first.event("serving")
+        for flag, key in (("--grpc-address", "grpc_port"), ("--http-address", "http_port")):
+            for second in ("127.0.0.1", "0.0.0.0"):  # noqa: S104
+                code, sentence = failure(models / "two", flag, f"{second}:{serving[key]}")
+                assert code == 5
+                assert flag in sentence
+        with Client(first.grpc) as client:
+            assert client.ask("two", ones()).version == 2
+
+
+def test_a_gpu_that_is_not_in_use_ends_with_4(models: Path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this onnxruntime is built with CUDA; scripts/gpu_check.py looks at that case")
+    code, sentence = failure(models / "two", "--device", "gpu")
+    assert code == 4
+    assert "kedge[onnx-gpu]" in sentence
+
+
+def test_auto_says_which_device_it_took(models: Path):
+    with running_server(models / "two", "--device", "auto") as server:
+        event = server.event("model_loaded")
+        ((labels, value), _) = server.samples("kedge_model_info")
+        assert (labels["device"], labels["format"], value) == (event["device"], "onnx", 1)
+        assert (event["device"] == "cpu") == bool(event["no_gpu_because"])
+
+
+def test_while_it_loads_it_answers_probes_and_refuses_calls(models: Path):
+    with running_server(models / "slow", *SLOW_LOAD, wait_ready=False) as server:
+        assert server.get("/healthz").status == 200
+        reply = server.get("/readyz")
+        assert (reply.status, reply.json()["models"][0]["state"]) == (503, "loading")
+        assert health(server) == health(server, "slow") == NOT_SERVING
+        with Client(server.grpc) as client, pytest.raises(ClientError, match="not ready: loading") as caught:
+            client.predict("slow", SLOW_ROWS)
+        assert caught.value.code == "UNAVAILABLE"
+        server.wait_ready()
+        assert health(server) == health(server, "slow") == SERVING
+
+
+def test_a_signal_while_it_loads_ends_it_at_once_with_0(models: Path):
+    with running_server(models / "slow", *SLOW_LOAD, wait_ready=False) as server:
+        started = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - started < 1.0
+        assert "model_loaded" not in [event["event"] for event in server.log()]
+
+
+def test_a_signal_under_load_loses_no_request_and_ends_with_0(models: Path):
+    with running_server(models) as server, Callers(server.grpc, "identity", threads=8) as callers:
+        callers.wait_for(answers=500)
+        assert server.stop() == 0
+        callers.join()
+    assert server.event("stopped")["cut"] == 0
+    assert callers.wrong == []
+    # A call that the server had taken is answered; one that came too late was never taken, and says so.
+    assert set(callers.errors) <= {"UNAVAILABLE"}, callers.errors
+    assert callers.lost == []
+
+
+def test_a_signal_in_the_middle_of_a_run_waits_for_the_answer(models: Path):
+    with (
+        running_server(models / "slow") as server,
+        Callers(server.grpc, "slow", threads=3, inputs=SLOW_ROWS) as callers,
+    ):
+        callers.wait_for(answers=1)
+        server.wait_in_flight(3)
+        assert server.stop() == 0
+        callers.join()
+        assert server.event("draining")["in_flight"] > 0
+    assert callers.lost == []
+    assert callers.answers >= 1 + server.event("draining")["in_flight"]
+
+
+def test_interrupt_from_the_keyboard_is_the_same(models: Path):
+    with running_server(models / "two") as server:
+        server.send(signal.SIGINT)
+        assert server.wait() == 0
+        assert server.event("stopping")["signal"] == "SIGINT"
+
+
+def test_a_drain_that_takes_too_long_cuts_what_is_left_and_ends_with_1(models: Path):
+    flags = ("--drain-timeout-s", "0.2", "--queue-rows", "8000", "--instances", "1", "--max-batch-rows", "1")
+    rows = {"x": np.zeros((4000, 1024), np.float32)}
+    with (
+        running_server(models / "slow", *flags) as server,
+        Callers(server.grpc, "slow", threads=2, inputs=rows) as callers,
+    ):
+        server.wait_in_flight(2)
+        started = time.monotonic()
+        assert server.stop() == 1
+        assert time.monotonic() - started < 10
+        assert server.event("stopped")["cut"] == 2
+        callers.join()
+
+
+def test_a_second_signal_ends_it_at_once_with_1(models: Path):
+    rows = {"x": np.zeros((4000, 1024), np.float32)}
+    with (
+        running_server(models / "slow", "--queue-rows", "8000") as server,
+        Callers(server.grpc, "slow", threads=2, inputs=rows) as callers,
+    ):
+        server.wait_in_flight(2)
+        server.send(signal.SIGTERM)
+        server.event("draining")
+        started = time.monotonic()
+        server.send(signal.SIGTERM)
+        assert server.wait() == 1
+        assert time.monotonic() - started < 1.0
+        assert server.event("stopped_at_once")["in_flight"] == 2
+        callers.join()
+
+
+def test_the_port_is_free_again_once_it_has_ended(models: Path):
+    with running_server(models / "two") as server:
+        address = server.grpc
+        assert server.stop() == 0
+    with Client(address) as client, pytest.raises(ServerUnreachable):
+        client.predict("two", ones(), timeout_s=5)
+    with running_server(models / "two", "--grpc-address", address) as again:
+        assert again.grpc == address
+
+
+def test_the_command_is_installed_under_its_name():
+    command = Path(sys.executable).with_name("serve-model")
+    done = subprocess.run([command, "--version"], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.startswith("kedge ")
