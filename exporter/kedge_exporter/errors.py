@@ -61,13 +61,18 @@ class ModelRefused(ExportError):
 
 
 class FormatImpossible(ExportError):
-    """A requested format cannot be produced; names the format and, where known, the layer and the op."""
+    """A requested format cannot be produced; names the format and, where known, the layer and the op.
+
+    Attributes:
+        may_hold_one_row: whether the format may take the model when its batch is fixed to one row.
+    """
 
     exit_code = 4
     kind = "format-impossible"
 
-    def __init__(self, format_name: str, reason: str) -> None:
+    def __init__(self, format_name: str, reason: str, *, may_hold_one_row: bool = False) -> None:
         self.format_name = format_name
+        self.may_hold_one_row = may_hold_one_row
         super().__init__(f"{format_name} cannot be produced: {reason}")
 
 

@@ -3,29 +3,25 @@
 Keras and TensorFlow come in only after the file was read as data; that is why they are imported inside.
 """
 
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from kedge_bundle.cases import read_npz
 from kedge_bundle.errors import SamplesInvalid
-from kedge_bundle.manifest import Artifact, FormatName
+from kedge_bundle.manifest import Artifact
 from kedge_bundle.parity import Budget, ParityReport
 from kedge_bundle.signature import Signature, Tensors
 from kedge_bundle.stats import InputStats
-from kedge_exporter.errors import FormatImpossible, ModelRefused, ParityNotProven, UsageError
-from kedge_exporter.formats import ConvertOptions, convert
+from kedge_exporter.errors import ParityNotProven, UsageError
 from kedge_exporter.input_statistics import input_statistics
 from kedge_exporter.inspect import inspect
 from kedge_exporter.progress import Progress
-from kedge_exporter.prove import Prover, could_not_run
+from kedge_exporter.prove import Prover
 from kedge_exporter.publish import Draft, publish
 from kedge_exporter.reference import check_answers, reference_answers
 from kedge_exporter.request import Exported, ExportRequest, FormatResult
 from kedge_exporter.samples import draws, fitted_data
-
-if TYPE_CHECKING:
-    from kedge_exporter.tracing import Frozen
+from kedge_exporter.workshop import Workshop
 
 
 def export(request: ExportRequest, staged: Path, work: Path, progress: Progress) -> Exported:
@@ -62,8 +58,11 @@ def export(request: ExportRequest, staged: Path, work: Path, progress: Progress)
         phase.detail = f"{len(frozen.function.graph.as_graph_def().node)} nodes"
     draft = Draft(request, contents, frozen.signature, stats, Budget.for_precision(loaded.precision), staged)
     draft.write_golden(reference.cases)
-    prover = Prover(staged, work, reference.cases)
-    made = [_converted_and_proven(name, frozen, draft, prover, progress) for name in request.formats]
+    # A proof runs in a process of its own while the next format is converted.
+    with ThreadPoolExecutor(len(request.formats)) as pool:
+        workshop = Workshop(frozen, draft, Prover.prepare(staged, work, reference.cases), pool, progress)
+        begun = [workshop.begin(name) for name in request.formats]
+        made = [workshop.finish(artifact, proof) for artifact, proof in begun]
     artifacts, reports = _require_proof(made)
     with progress.phase("publish") as phase:
         manifest = publish(draft, artifacts, reports)
@@ -78,38 +77,6 @@ def export(request: ExportRequest, staged: Path, work: Path, progress: Progress)
         notes=(*notes, *stats_notes, *reference.notes),
         seconds=progress.seconds,
     )
-
-
-def _converted_and_proven(
-    format_name: FormatName, frozen: "Frozen", draft: Draft, prover: Prover, progress: Progress
-) -> tuple[Artifact, ParityReport]:
-    """One format: any number of rows where it can, one row at a time where it cannot."""
-    make = partial(convert, format_name, directory=draft.staged, options=ConvertOptions(draft.request.opset))
-    with progress.phase(f"convert {format_name}") as phase:
-        try:
-            artifact = make(frozen)
-        except FormatImpossible as error:
-            artifact = make(_one_row(frozen, error))
-        phase.detail = _describe(artifact)
-    with progress.phase(f"prove {format_name}") as phase:
-        report = prover.prove(draft.manifest((artifact,)))
-        if could_not_run(report) and frozen.batch is None and artifact.batch == "dynamic":
-            for file in artifact.files:
-                (draft.staged / file.path).unlink()
-            artifact = make(_one_row(frozen, FormatImpossible(format_name, report.first_failure())))
-            report = prover.prove(draft.manifest((artifact,)))
-        phase.detail = f"{len(report.cases)} cases, {report.verdict}, largest error {report.max_abs_error:.2g}"
-    return artifact, report
-
-
-def _one_row(frozen: "Frozen", why: FormatImpossible) -> "Frozen":
-    """The model traced for one row; `why` where its batch is fixed already, or it has no such trace."""
-    if frozen.batch is not None:
-        raise why
-    try:
-        return frozen.with_batch(1)
-    except ModelRefused as error:
-        raise why from error
 
 
 def _require_proof(
@@ -156,11 +123,6 @@ def _result(artifact: Artifact, report: ParityReport) -> FormatResult:
 def _listing(signature: Signature) -> str:
     names = [", ".join(map(repr, side)) for side in (signature.input_names, signature.output_names)]
     return f"{names[0]} -> {names[1]}"
-
-
-def _describe(artifact: Artifact) -> str:
-    rows = "any number of rows" if artifact.batch == "dynamic" else f"{artifact.batch} row(s) at a time"
-    return f"{artifact.bytes:,} bytes, {rows}"
 
 
 def _describe_stats(stats: tuple[InputStats, ...]) -> str:

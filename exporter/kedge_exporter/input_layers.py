@@ -13,10 +13,16 @@ from numpy.typing import NDArray
 from kedge_exporter.keras_model import LoadedModel
 from kedge_exporter.readings import Reading
 
+_IDENTITY = {
+    "Dropout", "GaussianDropout", "GaussianNoise", "Identity", "RandomBrightness", "RandomColorJitter",
+    "RandomContrast", "RandomErasing", "RandomFlip", "RandomRotation", "RandomShear", "RandomTranslation", "RandomZoom",
+    "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D",
+}  # fmt: skip
+"""Layers that do nothing at inference: what reads their output reads the input itself."""
+
 _PRESERVING = {
-    "Cropping1D", "Cropping2D", "Cropping3D", "Dropout", "ExpandDims", "Flatten", "GaussianNoise", "GetItem",
-    "Identity", "Masking", "Permute", "RepeatVector", "Reshape", "SpatialDropout1D", "SpatialDropout2D", "Squeeze",
-    "Transpose",
+    "Cropping1D", "Cropping2D", "Cropping3D", "ExpandDims", "Flatten", "GetItem", "Masking", "Permute", "RepeatVector",
+    "Reshape", "Squeeze", "Transpose",
 }  # fmt: skip
 """Layers and ops whose outputs are some of their inputs' values: what reads them reads the input."""
 
@@ -48,9 +54,10 @@ def _read(graph: Any, tensor: Any, *, is_direct: bool) -> Iterator[Reading]:  # 
             position = next(i for i, read in enumerate(node.input_tensors) if read is tensor)
             if len(inner.inputs) == len(node.input_tensors):
                 yield from _read(inner, inner.inputs[position], is_direct=is_direct)
-        elif type(operation).__name__ in _PRESERVING:
+        elif type(operation).__name__ in _IDENTITY | _PRESERVING:
+            is_same = is_direct and type(operation).__name__ in _IDENTITY
             for output in node.output_tensors:
-                yield from _read(graph, output, is_direct=False)
+                yield from _read(graph, output, is_direct=is_same)
         else:
             yield from _tell(operation, is_direct=is_direct)
 

@@ -14,6 +14,7 @@ from kedge_exporter.errors import ModelRefused, ModelUnreadable
 _CONFIG, _METADATA = "config.json", "metadata.json"
 _WEIGHTS = ("model.weights.h5", "model.weights.npz")
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+_BYTECODE = "__lambda__"
 _CHUNK = 1 << 20
 _UNREADABLE_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 """What `zipfile` raises on a damaged, truncated or encrypted archive."""
@@ -63,10 +64,10 @@ def inspect(path: Path) -> Contents:
     version, class_name = metadata.get("keras_version"), config.get("class_name")
     if not isinstance(version, str) or not isinstance(class_name, str):
         raise ModelRefused(f"{path}: {_CONFIG} and {_METADATA} do not describe a Keras 3 model")
+    layers = _count_classes(config)
     _check_has_inputs(path, config)
-    return Contents(
-        path, path.stat().st_size, version, class_name, config, _count_classes(config), sha256_of(path), content
-    )
+    _check_classes(path, layers)
+    return Contents(path, path.stat().st_size, version, class_name, config, layers, sha256_of(path), content)
 
 
 def _check_is_zip(path: Path) -> None:
@@ -137,6 +138,15 @@ def _count_classes(config: dict[str, Any]) -> dict[str, int]:
         elif isinstance(node, list):
             nodes.extend(node)
     return counts
+
+
+def _check_classes(path: Path, classes: dict[str, int]) -> None:
+    """Refuse what would run code from the file."""
+    if _BYTECODE in classes:
+        raise ModelRefused(
+            f"{path}: a Lambda layer holds Python bytecode, which is never run from a file; write it as a layer class "
+            "in a module of yours, save the model again, and give the module with --custom"
+        )
 
 
 def _check_has_inputs(path: Path, config: dict[str, Any]) -> None:

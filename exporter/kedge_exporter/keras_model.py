@@ -4,6 +4,7 @@ One of the few modules that import Keras and TensorFlow. Graphs are made in `tra
 """
 
 import importlib.util
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from kedge_exporter.naming import structure_names
 Precision = Literal["float16", "float32", "float64"]
 
 _DTYPES = get_args(DType)
+_COLOUR = re.compile(r"\033\[[0-9;]*m")
+_PREAMBLE = "Exception encountered when calling"
 _PROBE_SIZE = 8
 """What stands for an unknown size when a model is called only to see what comes out."""
 
@@ -125,8 +128,9 @@ def import_custom(path: Path) -> ModuleType:
 
 
 def describe(error: BaseException) -> str:
-    """An exception in one line: its type and the first sentence of its message."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    """An exception in one line: its type and what its message begins with, less Keras' preamble and colours."""
+    lines = [line.strip() for line in _COLOUR.sub("", str(error)).splitlines()]
+    lines = [line for line in lines if line and not line.startswith(_PREAMBLE)]
     return f"{type(error).__name__}: {lines[0][:400]}" if lines else type(error).__name__
 
 
@@ -218,7 +222,11 @@ def _named(model: Any, graph: Any | None, calling: _Calling) -> LoadedModel:  # 
     try:
         answer = calling.call([_probe(spec) for spec in calling.inputs])
     except Exception as error:  # a model may raise anything
-        raise ModelRefused(f"the model '{model.name}' cannot be called: {describe(error)}") from error
+        shapes = ", ".join(f"'{spec.name}' {spec.describe_shape()}" for spec in calling.inputs)
+        raise ModelRefused(
+            f"the model '{model.name}' cannot be called with the inputs that its file records ({shapes}): "
+            f"{describe(error)}"
+        ) from error
     flat = keras.tree.flatten_with_path(answer)
     struct_names = list(graph.output_names) if graph is not None else [f"output_{i}" for i in range(len(flat))]
     names = structure_names([path for path, _ in flat], struct_names)

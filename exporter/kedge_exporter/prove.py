@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -40,11 +41,20 @@ class Prover:
         staged: the directory of the bundle.
         work: a scratch directory.
         cases: every case, with Keras' answers.
+        cases_file: the same, for the fresh processes.
     """
 
     staged: Path
     work: Path
     cases: list[Case]
+    cases_file: Path
+
+    @classmethod
+    def prepare(cls, staged: Path, work: Path, cases: list[Case]) -> Self:
+        """Write the cases where the fresh processes will read them."""
+        path = work / "cases.npz"
+        write_cases(path, cases)
+        return cls(staged, work, cases, path)
 
     def prove(self, draft: Manifest) -> ParityReport:
         """Replay every case in a fresh process; whatever keeps it from a whole report is a failed report.
@@ -54,13 +64,10 @@ class Prover:
                 files that the converter wrote.
         """
         artifact = draft.artifacts[0]
-        cases = self.work / "cases.npz"
-        if not cases.exists():
-            write_cases(cases, self.cases)
         job = _Job(
             directory=self.staged,
             manifest=draft,
-            cases=cases,
+            cases=self.cases_file,
             report=self.work / f"report-{artifact.format}.json",
         )
         job.report.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from kedge_bundle.signature import Signature
 from kedge_bundle.stats import InputStats
 from kedge_bundle.store import describe_file, write_bundle
 from kedge_exporter.errors import UsageError
+from kedge_exporter.formats import ConvertOptions
 from kedge_exporter.inspect import Contents
 from kedge_exporter.provenance import source, toolchain
 from kedge_exporter.request import ExportRequest
@@ -59,6 +60,11 @@ class Draft:
             source=source(self.contents),
             toolchain=toolchain(self.request),
         )
+
+    @property
+    def options(self) -> ConvertOptions:
+        """What the user asked of the conversion."""
+        return ConvertOptions(opset=self.request.opset)
 
     def write_golden(self, cases: list[Case]) -> None:
         """Write the cases of the self-test, and an empty proof that the first manifests refer to."""

@@ -22,6 +22,7 @@ class Frozen:
         signature: names, dtypes and shapes as traced; the batch may be fixed.
         arguments: Keras input name -> name of the placeholder.
         output_order: Keras output names in the order in which `function` answers.
+        tables: the nodes that look values up in a table; tables are not part of the graph.
         with_batch: the same model traced for a fixed number of rows.
         inlined: the same model traced without functions that TensorFlow would compile apart.
     """
@@ -30,6 +31,7 @@ class Frozen:
     signature: Signature
     arguments: dict[str, str]
     output_order: tuple[str, ...]
+    tables: tuple[str, ...]
     with_batch: Callable[[int], "Frozen"]
     inlined: Callable[[], "Frozen"]
 
@@ -75,9 +77,21 @@ def trace(loaded: LoadedModel, batch: int | None = None, *, is_inlined: bool = F
         signature=Signature(inputs=signature.inputs, outputs=outputs),
         arguments=arguments,
         output_order=tuple(tf.nest.flatten({name: name for name in names})),
+        tables=_tables(function),
         with_batch=lambda rows: trace(loaded, rows, is_inlined=is_inlined),
         inlined=lambda: trace(loaded, batch, is_inlined=True),
     )
+
+
+def _tables(function: Any) -> tuple[str, ...]:  # noqa: ANN401 (TensorFlow ships no types)
+    """The nodes that read a table handle; freezing leaves the handle as a placeholder that nobody feeds."""
+    nodes = function.graph.as_graph_def().node
+    handles = {
+        node.name
+        for node in nodes
+        if node.op == "Placeholder" and node.attr["dtype"].type == tf.resource.as_datatype_enum
+    }
+    return tuple(f"{node.op} at '{node.name}'" for node in nodes if handles & set(node.input))
 
 
 def _with_batch(signature: Signature, batch: int | None) -> Signature:
@@ -87,7 +101,7 @@ def _with_batch(signature: Signature, batch: int | None) -> Signature:
     return Signature(inputs=inputs, outputs=signature.outputs)
 
 
-def _traced_spec(spec: TensorSpec, tensor: Any) -> TensorSpec:  # noqa: ANN401 (TensorFlow ships no types)
+def _traced_spec(spec: TensorSpec, tensor: Any) -> TensorSpec:  # noqa: ANN401
     """The output's shape as the graph knows it; where it knows no rank, that of the answer."""
     if tensor.shape.rank is None:
         return spec

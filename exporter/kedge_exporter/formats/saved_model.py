@@ -15,13 +15,13 @@ from kedge_exporter.writing import as_write_error
 
 FORMAT = "saved_model"
 SIGNATURE = "serving_default"
+_FILES = ("saved_model.pb", "fingerprint.pb", "variables/*", "assets/*")
 
 
 def convert(frozen: Frozen, directory: Path, _: ConvertOptions) -> Artifact:
     """Write a SavedModel into `directory` itself, so that `models/<name>` is a TensorFlow Serving repository."""
-    already_there = set(directory.rglob("*"))
     write(frozen, directory)
-    files = sorted(path for path in directory.rglob("*") if path.is_file() and path not in already_there)
+    files = sorted(path for pattern in _FILES for path in directory.glob(pattern) if path.is_file())
     names = frozen.signature.output_names
     return Artifact(
         format=FORMAT,
@@ -49,7 +49,9 @@ def write(frozen: Frozen, directory: Path) -> None:
         # The frozen function answers in the order of the sorted names, not in the model's.
         named = dict(zip(frozen.output_order, answers, strict=True))
         # Freezing forgets shapes behind functions that were not inlined.
-        return {name: tf.ensure_shape(named[name], shape) for name, shape in shapes.items()}
+        for name, shape in shapes.items():
+            named[name].set_shape(shape)
+        return named
 
     module = tf.Module()
     module.frozen = frozen.function

@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
 
 from kedge_bundle.manifest import Artifact
 from kedge_bundle.store import describe_file
@@ -30,7 +31,10 @@ def convert(frozen: Frozen, directory: Path, _: ConvertOptions) -> Artifact:
         try:
             content = converter.convert()
         except Exception as error:  # ConverterError, and whatever the passes raise
-            raise as_write_error(error) or FormatImpossible(FORMAT, _reason(error)) from error
+            # Loops over lists of tensors (recurrent layers) need static shapes.
+            impossible = FormatImpossible(FORMAT, _reason(error), may_hold_one_row=True)
+            raise as_write_error(error) or impossible from error
+    _check_loads(content)
     path = directory / _FILE
     path.write_bytes(content)
     return Artifact(
@@ -42,6 +46,14 @@ def convert(frozen: Frozen, directory: Path, _: ConvertOptions) -> Artifact:
         batch=frozen.batch or "dynamic",
         verdict="failed",
     )
+
+
+def _check_loads(content: bytes) -> None:
+    """Make sure that LiteRT, the interpreter that serves, takes the file and its signature."""
+    try:
+        Interpreter(model_content=content).get_signature_runner(saved_model.SIGNATURE)
+    except (ValueError, RuntimeError) as error:
+        raise FormatImpossible(FORMAT, f"LiteRT refuses it: {describe(error)}", may_hold_one_row=True) from error
 
 
 def _reason(error: BaseException) -> str:

@@ -1,0 +1,1 @@
+"""A model with one input and two outputs."""

@@ -1,0 +1,75 @@
+"""Converts the traced model to one format after another, while those that are made are being proven."""
+
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kedge_bundle.manifest import Artifact, FormatName
+from kedge_bundle.parity import ParityReport
+from kedge_exporter.errors import FormatImpossible, ModelRefused
+from kedge_exporter.formats import convert
+from kedge_exporter.progress import Progress
+from kedge_exporter.prove import Prover, could_not_run
+from kedge_exporter.publish import Draft
+
+if TYPE_CHECKING:
+    from kedge_exporter.tracing import Frozen
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What every format of one export is made from and proven with.
+
+    Attributes:
+        pool: runs proofs; each is a process of its own.
+    """
+
+    frozen: "Frozen"
+    draft: Draft
+    prover: Prover
+    pool: Executor
+    progress: Progress
+
+    def begin(self, format_name: FormatName) -> tuple[Artifact, "Future[ParityReport]"]:
+        """Convert to one format and begin its proof: any number of rows where it can, one at a time where it cannot.
+
+        Raises:
+            FormatImpossible: the format cannot hold the model.
+        """
+        with self.progress.phase(f"convert {format_name}") as phase:
+            try:
+                artifact = self._convert(format_name, self.frozen)
+            except FormatImpossible as error:
+                if not error.may_hold_one_row:
+                    raise
+                artifact = self._convert(format_name, self._one_row(error))
+            phase.detail = _describe(artifact)
+        return artifact, self.pool.submit(self.prover.prove, self.draft.manifest((artifact,)))
+
+    def finish(self, artifact: Artifact, proof: "Future[ParityReport]") -> tuple[Artifact, ParityReport]:
+        """Wait for the proof; an artifact that did not run with several rows gets one more try with one at a time."""
+        with self.progress.phase(f"prove {artifact.format}") as phase:
+            report = proof.result()
+            if could_not_run(report) and self.frozen.batch is None and artifact.batch == "dynamic":
+                why = FormatImpossible(artifact.format, report.first_failure())
+                artifact = self._convert(artifact.format, self._one_row(why))
+                report = self.prover.prove(self.draft.manifest((artifact,)))
+            phase.detail = f"{len(report.cases)} cases, {report.verdict}, largest error {report.max_abs_error:.2g}"
+        return artifact, report
+
+    def _convert(self, format_name: FormatName, frozen: "Frozen") -> Artifact:
+        return convert(format_name, frozen, self.draft.staged, self.draft.options)
+
+    def _one_row(self, why: FormatImpossible) -> "Frozen":
+        """The model traced for one row; `why` where its batch is fixed already, or it has no such trace."""
+        if self.frozen.batch is not None:
+            raise why
+        try:
+            return self.frozen.with_batch(1)
+        except ModelRefused as error:
+            raise why from error
+
+
+def _describe(artifact: Artifact) -> str:
+    rows = {"dynamic": "any number of rows", 1: "one row at a time"}.get(artifact.batch, f"{artifact.batch} rows")
+    return f"{artifact.bytes:,} bytes, {rows}"

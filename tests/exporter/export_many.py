@@ -1,0 +1,60 @@
+"""Exports several models in one process: `python -m tests.exporter.export_many MODELS OUTPUT`, one JSON line each."""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from kedge_bundle.manifest import FORMATS, FormatName
+from kedge_bundle.store import staging
+from kedge_exporter.errors import ExportError
+from kedge_exporter.export import export
+from kedge_exporter.progress import Progress
+from kedge_exporter.request import ExportRequest
+
+OWN = Path(__file__).with_name("own_layers.py")
+EDGE: tuple[FormatName, ...] = ("tflite", "onnx")
+
+EXPORTED: dict[str, tuple[FormatName, ...]] = {
+    # SavedModel costs a start of TensorFlow in the proof: only where it adds something.
+    "dicts": FORMATS,
+    "sequential": FORMATS,
+    "lstm": EDGE,
+    "augmented": EDGE,
+    "grouped": EDGE,
+    "nested": EDGE,
+    "four_rows": EDGE,
+    "scorer": EDGE,
+    "pair": ("onnx",),
+    "captioner": ("onnx",),
+}
+NEEDS_OWN = {"scorer", "pair", "captioner"}
+REFUSED: dict[str, tuple[FormatName, ...]] = {
+    "words": ("onnx",),
+    "half": EDGE,
+    "stateful": EDGE,
+    "bytecode": EDGE,
+}
+
+
+def export_one(model: Path, output: Path, formats: tuple[FormatName, ...]) -> dict[str, object]:
+    """The outcome of one export, as JSON takes it."""
+    name = model.stem
+    request = ExportRequest(
+        model=model, name=name, output=output, formats=formats, custom=OWN if name in NEEDS_OWN else None
+    )
+    try:
+        with staging(output, name) as staged, tempfile.TemporaryDirectory() as work:
+            exported = export(request, staged, Path(work), Progress(lambda _event: None))
+    except ExportError as error:
+        return {"name": name, "exit_code": error.exit_code, "error": str(error)}
+    return {"exit_code": 0, **exported.model_dump(mode="json")}
+
+
+def main(models: Path, output: Path) -> None:
+    for name, formats in {**EXPORTED, **REFUSED}.items():
+        print(json.dumps(export_one(models / f"{name}.keras", output, formats)), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

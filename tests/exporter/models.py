@@ -1,0 +1,135 @@
+"""Builds every test model as a real `.keras` file: `python -m tests.exporter.models DIRECTORY`."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+
+from tests.exporter.own_layers import Captioner, Pair, Scorer
+
+RNG = np.random.default_rng(0)
+
+
+def cnn() -> keras.Model:
+    """An adapted Normalization first, dropout left in."""
+    pixels = keras.Input((8, 8, 1), name="pixels")
+    normalization = layers.Normalization(name="normalize")
+    normalization.adapt(RNG.uniform(0, 16, (64, 8, 8, 1)).astype(np.float32))
+    x = layers.Conv2D(4, 3, activation="relu")(normalization(pixels))
+    x = layers.Dropout(0.5)(layers.Flatten()(x))
+    return keras.Model(pixels, layers.Dense(10, activation="softmax", name="digit")(x))
+
+
+def sequential() -> keras.Model:
+    """What converters stumble over: silu has a gradient of its own, gelu needs Erfc; the names are no arguments'."""
+    return keras.Sequential(
+        [
+            keras.Input((4,), name="my values-1.x"),
+            layers.Dense(8, activation="silu"),
+            layers.Dense(3, activation="gelu", name="1.answer"),
+        ]
+    )
+
+
+def dicts() -> keras.Model:
+    """Dicts in and out, whose order is not the alphabet's; indices of an embedding, of variable length."""
+    zeta, alpha = keras.Input((4,), name="zeta"), keras.Input((None,), name="alpha", dtype="int32")
+    tokens = layers.GlobalAveragePooling1D()(layers.Embedding(20, 5)(alpha))
+    joined = layers.Concatenate()([zeta, tokens])
+    outputs = {"z out": layers.Dense(2)(joined), "a": layers.Dense(3)(joined)}
+    return keras.Model({"zeta": zeta, "alpha": alpha}, outputs)
+
+
+def lstm() -> keras.Model:
+    """A recurrent model of variable length: TFLite takes it with a fixed batch only."""
+    return keras.Sequential([keras.Input((None, 3), name="steps"), layers.LSTM(4), layers.Dense(2, name="next")])
+
+
+def augmented() -> keras.Model:
+    """Augmentation left in the model must do nothing at inference."""
+    image = keras.Input((16, 16, 3), name="image", dtype="uint8")
+    x = layers.RandomFlip()(image)
+    x = layers.Rescaling(1 / 127.5, offset=-1, name="rescale")(x)
+    x = layers.BatchNormalization()(layers.Conv2D(4, 3, groups=1)(x))
+    return keras.Model(image, layers.Dense(2, name="label")(layers.GlobalAveragePooling2D()(x)))
+
+
+def grouped() -> keras.Model:
+    """A grouped convolution, which Keras compiles apart."""
+    image = keras.Input((8, 8, 8), name="image")
+    x = layers.Conv2D(8, 3, groups=4)(image)
+    return keras.Model(image, layers.GlobalAveragePooling2D(name="pooled")(x))
+
+
+def nested() -> keras.Model:
+    """A model inside a model, called twice; a dict of lists; an input that is an output; a normalization inside."""
+    values = keras.Input((4,), name="values")
+    normalization = layers.Normalization(mean=[1.0, 2.0, 3.0, 4.0], variance=[1.0, 4.0, 9.0, 16.0], name="inner")
+    inner = keras.Sequential([keras.Input((4,)), normalization, layers.Dense(3)], name="nest")
+    return keras.Model(values, {"boxes": [inner(values), inner(values)], "id": values})
+
+
+def four_rows() -> keras.Model:
+    """A batch that the model itself fixes."""
+    values = keras.Input((3,), batch_size=4, name="values")
+    return keras.Model(values, layers.Dense(2, name="answer")(values))
+
+
+def scorer() -> keras.Model:
+    model = Scorer()
+    model(np.zeros((2, 5), np.float32))
+    return model
+
+
+def pair() -> keras.Model:
+    model = Pair()
+    model([np.zeros((2, 5), np.float32), np.zeros((2, 3), np.float32)])
+    return model
+
+
+def captioner() -> keras.Model:
+    model = Captioner()
+    model(image=np.zeros((2, 5), np.float32), tokens=np.zeros((2, 6), np.int32))
+    return model
+
+
+def words() -> keras.Model:
+    """Looks words up in a table."""
+    word = keras.Input((1,), dtype="string", name="word")
+    return keras.Model(word, layers.Embedding(8, 2)(layers.StringLookup(vocabulary=["a", "b"], name="look_up")(word)))
+
+
+def half() -> keras.Model:
+    """Answers in bfloat16."""
+    return keras.Sequential([keras.Input((3,)), layers.Dense(2, dtype="bfloat16", name="half")])
+
+
+def stateful() -> keras.Model:
+    return keras.Sequential([keras.Input((4, 3), batch_size=1), layers.LSTM(2, stateful=True, name="memory")])
+
+
+def bytecode() -> keras.Model:
+    """Holds Python bytecode."""
+    values = keras.Input((3,))
+    return keras.Model(values, layers.Lambda(lambda x: x + 1)(values))
+
+
+BUILDERS: tuple[Callable[[], Any], ...] = (
+    cnn, sequential, dicts, lstm, augmented, grouped, nested, four_rows, scorer, pair, captioner, words,
+    half, stateful, bytecode,
+)  # fmt: skip
+
+
+def build_all(directory: Path) -> None:
+    for build in BUILDERS:
+        keras.utils.set_random_seed(0)
+        build().save(directory / f"{build.__name__}.keras")
+    cnn().save(directory / "legacy.h5")
+
+
+if __name__ == "__main__":
+    build_all(Path(sys.argv[1]))

@@ -1,0 +1,136 @@
+"""Every kind of model comes out proven, under its own names, with what is known of its inputs."""
+
+import numpy as np
+import pytest
+
+from kedge_bundle.replay import verify
+from kedge_bundle.runtimes import open_runtime
+from kedge_bundle.stats import InputStats
+from tests.exporter.conftest import Exports
+from tests.exporter.export_many import EXPORTED
+
+NAMES = {
+    "dicts": (["alpha", "zeta"], ["a", "z out"]),
+    "sequential": (["my values-1.x"], ["1.answer"]),
+    "lstm": (["steps"], ["next"]),
+    "augmented": (["image"], ["label"]),
+    "grouped": (["image"], ["pooled"]),
+    "nested": (["values"], ["boxes_0", "boxes_1", "id"]),
+    "four_rows": (["values"], ["answer"]),
+    "scorer": (["input_0"], ["score", "total"]),
+    "pair": (["input_0", "input_1"], ["output_0", "output_1"]),
+    "captioner": (["image", "tokens"], ["output_0"]),
+}
+
+
+def test_every_exported_model_is_looked_at() -> None:
+    assert NAMES.keys() == EXPORTED.keys()
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_a_model_is_proven_in_every_format_that_was_asked_for(exports: Exports, name: str) -> None:
+    manifest = exports.bundle(name).manifest
+    assert [artifact.format for artifact in manifest.artifacts] == list(EXPORTED[name])
+    assert {artifact.verdict for artifact in manifest.artifacts} <= {"bit-exact", "within-tolerance"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_are_those_of_the_keras_model(exports: Exports, name: str) -> None:
+    signature = exports.bundle(name).manifest.signature
+    assert (list(signature.input_names), list(signature.output_names)) == NAMES[name]
+
+
+@pytest.mark.parametrize("name", [name for name, formats in EXPORTED.items() if "onnx" in formats])
+def test_the_golden_answers_replay_in_this_process_from_onnx(exports: Exports, name: str) -> None:
+    bundle = exports.bundle(name)
+    artifact = bundle.manifest.artifact("onnx")
+    assert artifact is not None
+    report = verify(bundle, artifact)
+    assert report.is_proven, report.first_failure()
+    assert {o.output for case in report.cases for o in case.outputs} == set(bundle.manifest.signature.output_names)
+
+
+@pytest.mark.parametrize("format_name", ["onnx", "tflite"])
+def test_dict_outputs_come_back_in_the_right_place(exports: Exports, format_name: str) -> None:
+    bundle = exports.bundle("dicts")
+    artifact = bundle.manifest.artifact(format_name)
+    assert artifact is not None
+    inputs = {"zeta": np.ones((3, 4), np.float32), "alpha": np.full((3, 5), 19, np.int32)}
+    with open_runtime(bundle, artifact) as runtime:
+        answers = runtime.run(inputs)
+    assert list(answers) == ["a", "z out"]
+    assert (answers["a"].shape, answers["z out"].shape) == ((3, 3), (3, 2))
+
+
+def test_a_recurrent_model_says_that_its_tflite_batch_is_fixed(exports: Exports) -> None:
+    manifest = exports.bundle("lstm").manifest
+    batches = {artifact.format: artifact.batch for artifact in manifest.artifacts}
+    assert batches == {"tflite": 1, "onnx": "dynamic"}
+
+
+def test_a_fixed_batch_still_answers_any_number_of_rows_and_any_length(exports: Exports) -> None:
+    bundle = exports.bundle("lstm")
+    steps = {"steps": np.random.default_rng(0).normal(size=(5, 9, 3)).astype(np.float32)}
+    answers = {}
+    for artifact in bundle.manifest.artifacts:
+        with open_runtime(bundle, artifact) as runtime:
+            answers[artifact.format] = runtime.run(steps)["next"]
+    assert answers["tflite"].shape == (5, 2)
+    np.testing.assert_allclose(answers["tflite"], answers["onnx"], atol=1e-6)
+
+
+def test_a_batch_that_the_model_fixes_is_in_signature_and_artifacts(exports: Exports) -> None:
+    manifest = exports.bundle("four_rows").manifest
+    assert manifest.signature.fixed_batch == 4
+    assert {artifact.batch for artifact in manifest.artifacts} == {4}
+
+
+def test_names_that_tensorflow_does_not_take_are_mapped(exports: Exports) -> None:
+    manifest = exports.bundle("sequential").manifest
+    used = {artifact.format: artifact.inputs["my values-1.x"] for artifact in manifest.artifacts}
+    assert used == {"saved_model": "my_values_1_x", "tflite": "my_values_1_x", "onnx": "my values-1.x"}
+
+
+def test_proofs_cover_batches_of_1_2_and_7_and_several_kinds(exports: Exports) -> None:
+    cases = {case.name for case in exports.bundle("sequential").golden}
+    assert cases == {"typical-2", "zeros-2", "large-2"}
+    proof = (exports.repository / "sequential" / "1" / "parity.json").read_text()
+    for case in ("typical-1", "typical-2", "typical-7", "zeros-2", "ones-2", "large-2", "tiny-2"):
+        assert f'"case": "{case}"' in proof
+
+
+STATISTICS = {
+    "augmented": InputStats(
+        input="image", axis=None, source="rescaling-layer", layer="rescale", min=(0.0,), max=(255.0,)
+    ),
+    "nested": InputStats(
+        input="values", source="normalization-layer", layer="inner", mean=(1, 2, 3, 4), std=(1, 2, 3, 4)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_statistics_are_read_from_the_layers_behind_the_input(exports: Exports, name: str) -> None:
+    assert exports.bundle(name).manifest.input_stats == (STATISTICS[name],)
+
+
+def test_a_model_without_such_layers_has_no_statistics(exports: Exports) -> None:
+    assert exports.bundle("sequential").manifest.input_stats == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "exit_code", "words"),
+    [
+        ("words", 4, ["onnx cannot be produced", "LookupTableFindV2", "look_up"]),
+        ("half", 3, ["output 'half' is bfloat16"]),
+        ("stateful", 3, ["'memory' (LSTM) is stateful"]),
+        ("bytecode", 3, ["Lambda", "bytecode"]),
+    ],
+)
+def test_what_cannot_be_served_is_refused_by_name(
+    exports: Exports, name: str, exit_code: int, words: list[str]
+) -> None:
+    outcome = exports.outcomes[name]
+    assert outcome["exit_code"] == exit_code
+    assert all(word in outcome["error"] for word in words), outcome["error"]
+    assert not (exports.repository / name).exists()
