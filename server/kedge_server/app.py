@@ -77,12 +77,12 @@ async def _live(settings: Settings) -> int:
     Raises:
         StartFailed: nothing can be served, the device is not in use, or an address cannot be listened on.
     """
-    places = _find(settings)
     app = App(settings)
     stop = asyncio.Event()
+    _catch_signals(stop, app)
     try:
+        places = _find(settings)
         app.listen()
-        _catch_signals(stop, app)
         await app.answer(places)
         if await app.load(places, stop):
             app.say_whether_ready()
