@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -114,3 +116,15 @@ def test_other_weights_are_noticed(tmp_path: Path):
 
 def test_the_installed_runtimes_are_known():
     assert is_installed("onnx")
+
+
+def test_onnxruntime_reports_to_nobody(bundle: Bundle, tmp_path: Path):
+    # It would leave a device id and a queue of events in the user's cache.
+    done = subprocess.run(
+        [Path(sys.executable).with_name("verify-model"), bundle.directory],
+        env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert list(tmp_path.iterdir()) == []
