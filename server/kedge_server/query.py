@@ -48,11 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with Client(options.address, options.protocol) as client:
             return _query(client, options)
     except ServerUnreachable as error:
-        return _fail(f"no gRPC server can be reached at {options.address}: {error.message}", _UNREACHABLE)
+        return _fail(options, f"no gRPC server can be reached at {options.address}: {error.message}", _UNREACHABLE)
     except ClientError as error:
-        return _fail(_refusal(error), _REFUSED)
+        return _fail(options, _refusal(error), _REFUSED, error)
     except (InputsInvalid, ValueError) as error:  # ValueError: the client's word for an array that cannot travel
-        return _fail(str(error), _USAGE)
+        return _fail(options, str(error), _USAGE)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -74,7 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--timeout-s", type=_positive, default=60.0, metavar="SECONDS", help="default: %(default)g")
     parser.add_argument("--repeat", type=_count, default=1, metavar="N", help="ask N times and show the latency")
     parser.add_argument("--output", type=Path, metavar="FILE.npz", help="write the outputs there")
-    parser.add_argument("--json-output", action="store_true", help="print one JSON document instead of the table")
+    parser.add_argument(
+        "--json-output", action="store_true", help="print one JSON document, also where there is no answer"
+    )
     parser.add_argument("--kedge-version", action="version", version=f"kedge {__version__}")
     return parser
 
@@ -120,7 +122,7 @@ def _query(client: Client, options: argparse.Namespace) -> int:
         try:
             _write_npz(options.output, answer.outputs)
         except OSError as error:
-            return _fail(f"{options.output}: cannot be written: {error.strerror or error}", _USAGE)
+            return _fail(options, f"{options.output}: cannot be written: {error.strerror or error}", _USAGE)
     print(_answer_json(answer, seconds) if options.json_output else _answer_text(answer, seconds))
     return _ANSWERED
 
@@ -143,8 +145,15 @@ def _inputs(options: argparse.Namespace, metadata: Metadata) -> Inputs | None:
     return None if options.json is None else from_json(options.json, metadata)
 
 
-def _fail(message: str, code: int) -> int:
+def _fail(options: argparse.Namespace, message: str, code: int, refusal: ClientError | None = None) -> int:
+    """Say why there is no answer, for people and, with --json-output, for programs; the exit code."""
     print(f"query-model: {message}", file=sys.stderr)
+    if options.json_output:
+        document: dict[str, Any] = {"error": message, "exit_code": code}
+        if refusal is not None:
+            violations = [vars(violation) for violation in refusal.violations]
+            document |= {"error": refusal.message, "code": refusal.code, "violations": violations}
+        print(json.dumps(document, indent=2))
     return code
 
 

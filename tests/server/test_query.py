@@ -214,6 +214,19 @@ def test_every_violation_is_a_line(query: Query):
     ]
 
 
+def test_programs_get_refusals_as_json(query: Query):
+    assert query("two", "--json", '{"a": [[1, 2, 3]]}', "--json-output") == 1
+    why = "input 'b': missing; expected float32 of shape [batch, 3]"
+    assert json.loads(query.out) == {
+        "error": why,
+        "exit_code": 1,
+        "code": "INVALID_ARGUMENT",
+        "violations": [{"field": "b", "description": why}],
+    }
+    assert query("two", "--json", "[", "--json-output") == 2
+    assert json.loads(query.out)["exit_code"] == 2
+
+
 def test_warnings_are_shown(query: Query):
     assert query("sqrt", "--json", "[[100, 5]]") == 0
     assert "warning: input 'x', feature 0: above-range 100; training saw 4 to 16" in query.out
