@@ -73,7 +73,7 @@ class FormatImpossible(ExportError):
     def __init__(self, format_name: str, reason: str, *, may_hold_one_row: bool = False) -> None:
         self.format_name = format_name
         self.may_hold_one_row = may_hold_one_row
-        super().__init__(f"{format_name} cannot be produced: {reason}")
+        super().__init__(f"{format_name} cannot be produced: {reason}; --formats asks for others")
 
 
 class CannotWrite(ExportError):

@@ -69,6 +69,11 @@ class LoadedModel:
         """How many weights the model has."""
         return int(self.model.count_params())
 
+    @property
+    def weight_bytes(self) -> int:
+        """The size of the weights."""
+        return sum(int(weight.value.dtype.size) * int(np.prod(weight.shape)) for weight in self.model.weights)
+
     def layers(self) -> list[Any]:
         """Every layer, those of nested models and of wrappers too."""
         return list(self.model._flatten_layers())  # noqa: SLF001 (Keras offers no public way into nested layers)

@@ -8,9 +8,12 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from kedge_bundle.signature import Signature, TensorSpec
-from kedge_exporter.errors import ModelRefused
+from kedge_exporter.errors import FormatImpossible, ModelRefused
 from kedge_exporter.keras_model import LoadedModel, describe
 from kedge_exporter.naming import argument_names
+
+MOST_WEIGHT_BYTES = 1_900_000_000
+"""A frozen graph is one protobuf message, which holds 2 GB."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,10 @@ def trace(loaded: LoadedModel, batch: int | None = None, *, is_inlined: bool = F
 
     Raises:
         ModelRefused: the model cannot be traced.
+        FormatImpossible: its weights are too large for any format that is made from one graph.
     """
+    if loaded.weight_bytes > MOST_WEIGHT_BYTES:
+        raise FormatImpossible("every format", f"the weights take {loaded.weight_bytes:,} bytes, one graph holds 2 GB")
     signature = _with_batch(loaded.signature, batch)
     arguments = argument_names(signature.input_names)
     names = signature.output_names

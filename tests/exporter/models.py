@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from tests.exporter.own_layers import Captioner, Pair, Scorer
+from tests.exporter.own_layers import Captioner, OneRowGraph, Pair, Scorer
 
 RNG = np.random.default_rng(0)
 
@@ -79,6 +79,12 @@ def four_rows() -> keras.Model:
     return keras.Model(values, layers.Dense(2, name="answer")(values))
 
 
+def one_row() -> keras.Model:
+    """Converts for any number of rows, but then runs with one only."""
+    values = keras.Input((3,), name="values")
+    return keras.Model(values, layers.Dense(2, name="answer")(OneRowGraph()(values)))
+
+
 def scorer() -> keras.Model:
     model = Scorer()
     model(np.zeros((2, 5), np.float32))
@@ -119,7 +125,7 @@ def bytecode() -> keras.Model:
 
 
 BUILDERS: tuple[Callable[[], Any], ...] = (
-    cnn, sequential, dicts, lstm, augmented, grouped, nested, four_rows, scorer, pair, captioner, words,
+    cnn, sequential, dicts, lstm, augmented, grouped, nested, four_rows, one_row, scorer, pair, captioner, words,
     half, stateful, bytecode,
 )  # fmt: skip
 

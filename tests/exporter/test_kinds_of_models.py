@@ -17,6 +17,7 @@ NAMES = {
     "grouped": (["image"], ["pooled"]),
     "nested": (["values"], ["boxes_0", "boxes_1", "id"]),
     "four_rows": (["values"], ["answer"]),
+    "one_row": (["values"], ["answer"]),
     "scorer": (["input_0"], ["score", "total"]),
     "pair": (["input_0", "input_1"], ["output_0", "output_1"]),
     "captioner": (["image", "tokens"], ["output_0"]),
@@ -85,6 +86,14 @@ def test_a_batch_that_the_model_fixes_is_in_signature_and_artifacts(exports: Exp
     assert {artifact.batch for artifact in manifest.artifacts} == {4}
 
 
+def test_what_runs_with_one_row_only_is_fixed_to_one_row(exports: Exports) -> None:
+    manifest = exports.bundle("one_row").manifest
+    assert {artifact.format: artifact.batch for artifact in manifest.artifacts} == {"tflite": 1, "onnx": 1}
+    listed = {file.path for file in manifest.files} | {"manifest.json"}
+    directory = exports.repository / "one_row" / "1"
+    assert {path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()} == listed
+
+
 def test_names_that_tensorflow_does_not_take_are_mapped(exports: Exports) -> None:
     manifest = exports.bundle("sequential").manifest
     used = {artifact.format: artifact.inputs["my values-1.x"] for artifact in manifest.artifacts}
@@ -125,6 +134,7 @@ def test_a_model_without_such_layers_has_no_statistics(exports: Exports) -> None
         ("half", 3, ["output 'half' is bfloat16"]),
         ("stateful", 3, ["'memory' (LSTM) is stateful"]),
         ("bytecode", 3, ["Lambda", "bytecode"]),
+        ("too_big", 4, ["the weights take 32 bytes"]),
     ],
 )
 def test_what_cannot_be_served_is_refused_by_name(

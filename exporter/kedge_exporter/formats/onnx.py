@@ -27,8 +27,6 @@ FORMAT = "onnx"
 _FILE = "model.onnx"
 _KNOWN_DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
-_MOST_BYTES = 2_000_000_000
-"""Of one protobuf file; above it a model needs a second file for its weights."""
 
 
 def convert(frozen: Frozen, directory: Path, options: ConvertOptions) -> Artifact:
@@ -37,9 +35,6 @@ def convert(frozen: Frozen, directory: Path, options: ConvertOptions) -> Artifac
     if any(node.op in _CALLS for node in graph_def.node):
         # Keras compiles grouped convolutions apart; ONNX has them as an attribute of Conv.
         frozen = frozen.inlined()
-        graph_def = frozen.function.graph.as_graph_def()
-    if graph_def.ByteSize() > _MOST_BYTES:
-        raise FormatImpossible(FORMAT, f"the weights take {graph_def.ByteSize():,} bytes, one ONNX file holds 2 GB")
     model = _converted(frozen, options.opset)
     _take_keras_names(model, frozen)
     _clean(model)
