@@ -63,17 +63,22 @@ class ModelRefused(ExportError):
 class FormatImpossible(ExportError):
     """A requested format cannot be produced; names the format and, where known, the layer and the op.
 
-    Attributes:
+    Args:
+        format_name: the format; None for all of them.
+        reason: what is in the way.
         may_hold_one_row: whether the format may take the model when its batch is fixed to one row.
     """
 
     exit_code = 4
     kind = "format-impossible"
 
-    def __init__(self, format_name: str, reason: str, *, may_hold_one_row: bool = False) -> None:
-        self.format_name = format_name
+    def __init__(self, format_name: str | None, reason: str, *, may_hold_one_row: bool = False) -> None:
         self.may_hold_one_row = may_hold_one_row
-        super().__init__(f"{format_name} cannot be produced: {reason}; --formats asks for others")
+        super().__init__(
+            f"no format can be produced: {reason}"
+            if format_name is None
+            else f"{format_name} cannot be produced: {reason}; --formats chooses the others"
+        )
 
 
 class CannotWrite(ExportError):

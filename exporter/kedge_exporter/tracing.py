@@ -57,7 +57,7 @@ def trace(loaded: LoadedModel, batch: int | None = None, *, is_inlined: bool = F
         FormatImpossible: its weights are too large for any format that is made from one graph.
     """
     if loaded.weight_bytes > MOST_WEIGHT_BYTES:
-        raise FormatImpossible("every format", f"the weights take {loaded.weight_bytes:,} bytes, one graph holds 2 GB")
+        raise FormatImpossible(None, f"the weights take {loaded.weight_bytes:,} bytes, one graph holds 2 GB")
     signature = _with_batch(loaded.signature, batch)
     arguments = argument_names(signature.input_names)
     names = signature.output_names
