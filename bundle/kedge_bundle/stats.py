@@ -52,9 +52,8 @@ class StatViolation:
 
     def describe(self) -> str:
         """A sentence for the caller: input, feature, value and what training saw."""
-        return (
-            f"input '{self.input}', feature {self.feature}: {self.kind} {self.value:.6g}; training saw {self.expected}"
-        )
+        where = f"input '{self.input}', feature {self.feature}"
+        return f"{where}: {self.value:.6g} ({self.kind}); training saw {self.expected}"
 
 
 class InputStats(BaseModel):
@@ -123,8 +122,20 @@ class InputStats(BaseModel):
             slack = limits.margin * (stats["max"] - stats["min"])
             low, high = stats["min"] - slack, stats["max"] + slack
         if "mean" in stats:
-            reach = limits.z_score * self._usable_std
-            low, high = np.maximum(low, stats["mean"] - reach), np.minimum(high, stats["mean"] + reach)
+            near_low, near_high = self._near(limits)
+            low, high = np.maximum(low, near_low), np.minimum(high, near_high)
+        return low, high
+
+    def _near(self, limits: Limits) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The least and the largest value that is no z-score violation.
+
+        What training itself held is never too far: sparse features have ordinary values many deviations away.
+        """
+        stats = self._arrays
+        reach = limits.z_score * self._usable_std
+        low, high = stats["mean"] - reach, stats["mean"] + reach
+        if "min" in stats:
+            low, high = np.minimum(low, stats["min"]), np.maximum(high, stats["max"])
         return low, high
 
     def _is_clean(self, table: NDArray[np.generic], limits: Limits) -> bool:
@@ -171,7 +182,8 @@ class InputStats(BaseModel):
             seen_mean = [
                 f"mean {mean:.6g}, std {std:.6g}" for mean, std in zip(stats["mean"], stats["std"], strict=True)
             ]
-            found += self._worst(clean, z > limits.z_score, "z-score", z, seen_mean)
+            low, high = self._near(limits)
+            found += self._worst(clean, (clean < low) | (clean > high), "z-score", z, seen_mean)
         if finite.all():
             spread = table.max(axis=0) - table.min(axis=0)
             for i in np.flatnonzero(self._collapsed(table.shape[0], spread))[:_REPORTED_FEATURES]:

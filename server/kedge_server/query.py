@@ -29,6 +29,7 @@ from kedge_server.query_inputs import Inputs, InputsInvalid, from_json, from_npy
 
 _ANSWERED, _REFUSED, _USAGE, _UNREACHABLE = 0, 1, 2, 3
 _SHOWN_VALUES = 6
+_SHOWN_WARNINGS = 3
 
 _EPILOG = """With neither --data, --input nor --json it shows the model's inputs and outputs.
 
@@ -182,7 +183,9 @@ def _answer_text(answer: Answer, seconds: list[float]) -> str:
         for name, array in answer.outputs.items()
     ]
     lines = [f"{answer.model}, version {answer.version}", _table([("output", "dtype", "shape", "first values"), *rows])]
-    lines += [f"warning: {warning}" for warning in answer.warnings]
+    lines += [f"warning: {warning}" for warning in answer.warnings[:_SHOWN_WARNINGS]]
+    if (more := len(answer.warnings) - _SHOWN_WARNINGS) > 0:
+        lines.append(f"warning: … and {more} more; --json-output lists them")
     if len(seconds) > 1:
         p50, p99 = np.percentile(seconds, [50, 99]) * 1000
         lines.append(f"{len(seconds)} calls, one after the other: p50 {p50:.2f} ms, p99 {p99:.2f} ms")

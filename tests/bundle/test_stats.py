@@ -46,6 +46,18 @@ def test_a_row_normalized_by_the_caller_too_is_far_from_its_mean():
     assert "training saw mean 170, std 10" in violation.describe()
 
 
+def test_what_training_itself_held_is_never_too_far_from_its_mean():
+    pixels = np.zeros((500, 1), np.float32)
+    pixels[0] = 1.0
+    stats = stats_of_data("x", pixels, n=500)
+    assert stats is not None
+    assert stats.mean is not None
+    assert stats.std is not None
+    assert (1.0 - stats.mean[0]) / stats.std[0] > LIMITS.z_score
+    assert stats.violations(np.ones((1, 1), np.float32), LIMITS) == []
+    assert {v.kind for v in stats.violations(np.full((1, 1), 1.05, np.float32), LIMITS)} == {"z-score"}
+
+
 def test_outside_the_range_names_the_worst_value_and_the_count():
     array = np.array([[3.2, 170.0], [3.9, 170.0], [5.0, 170.0]], np.float32)
     (violation,) = ROWS.violations(array, LIMITS)

@@ -63,8 +63,8 @@ def test_what_strayed_from_training_is_told(client: Client):
     answer = client.ask("sqrt", {"x": np.array([[100, 5]], np.float32)}, timeout_s=20)
     assert (answer.model, answer.version) == ("sqrt", 1)
     assert [str(warning) for warning in answer.warnings] == [
-        "input 'x', feature 0: above-range 100; training saw 4 to 16",
-        "input 'x', feature 0: z-score 100; training saw mean 10, std 2",
+        "input 'x', feature 0: 100 (above-range); training saw 4 to 16",
+        "input 'x', feature 0: 100 (z-score); training saw mean 10, std 2",
     ]
     assert client.ask("sqrt", {"x": np.array([[9, 5]], np.float32)}, timeout_s=20).warnings == ()
 

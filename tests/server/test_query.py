@@ -229,7 +229,10 @@ def test_programs_get_refusals_as_json(query: Query):
 
 def test_warnings_are_shown(query: Query):
     assert query("sqrt", "--json", "[[100, 5]]") == 0
-    assert "warning: input 'x', feature 0: above-range 100; training saw 4 to 16" in query.out
+    assert "warning: input 'x', feature 0: 100 (above-range); training saw 4 to 16" in query.out
+    assert query("sqrt", "--json", "[[100, 100]]") == 0
+    assert query.out.count("warning: ") == 4
+    assert "warning: … and 1 more; --json-output lists them" in query.out
     assert query("sqrt", "--json", "[[NaN, 5]]", "--json-output") == 0
     assert json.loads(query.out)["warnings"][0]["value"] == "NaN"
 

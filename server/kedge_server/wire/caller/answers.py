@@ -25,7 +25,7 @@ class Strayed:
 
     def __str__(self) -> str:
         where = f"input '{self.input}', feature {self.feature}"
-        return f"{where}: {self.kind} {self.value:.6g}; training saw {self.expected}"
+        return f"{where}: {self.value:.6g} ({self.kind}); training saw {self.expected}"
 
 
 @dataclass(frozen=True)
