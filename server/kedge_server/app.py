@@ -241,6 +241,7 @@ class App:
             device=outcome.device,
             no_gpu_because=outcome.no_gpu_because,
             instances=loaded.scheduler.instances,
+            on_event_loop=loaded.scheduler.is_quick,
             threads=outcome.runtimes[0].options.threads,
             seconds=round(outcome.seconds, 3),
             self_test=outcome.report.verdict,

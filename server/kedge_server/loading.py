@@ -3,6 +3,7 @@
 Runs in threads, off the event loop; nothing here is seen by callers until it has succeeded.
 """
 
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -23,6 +24,12 @@ from kedge_server.scheduler import is_joinable
 
 FORMAT_PREFERENCE: tuple[FormatName, ...] = ("onnx", "tflite", "saved_model")
 """What `auto` tries, best first: fastest and smallest on the edge."""
+
+QUICK_S = 200e-6
+"""Handing a job to a thread and its result back costs about 100 microseconds of processor time (measured)."""
+
+_TIMED_RUNS = 5
+_WORTH_TIMING_S = 20e-3
 
 
 class LoadFailed(Exception):
@@ -63,7 +70,13 @@ class Options:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A bundle with its runtimes, one per instance, self-tested and warmed."""
+    """A bundle with its runtimes, one per instance, self-tested and warmed.
+
+    Attributes:
+        seconds: what all of this took.
+        batch_seconds: what a run of the largest batch takes once it is warm; infinite where it was not tried.
+        no_gpu_because: why `auto` took the CPU.
+    """
 
     bundle: Bundle
     artifact: Artifact
@@ -71,7 +84,20 @@ class Prepared:
     runtimes: tuple[Runtime, ...]
     report: ParityReport
     seconds: float
+    batch_seconds: float
     no_gpu_because: str = ""
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether every run is so short that handing it to a thread would cost more than the run."""
+        signature = self.bundle.manifest.signature
+        has_known_size = all(None not in spec.shape[1:] for spec in (*signature.inputs, *signature.outputs))
+        return (
+            self.batch_seconds <= QUICK_S
+            and has_known_size
+            and self.device == "cpu"
+            and all(runtime.is_thread_safe for runtime in self.runtimes)
+        )
 
 
 def find_bundles(path: Path) -> list[Place]:
@@ -122,14 +148,13 @@ def prepare(place: Place, options: Options) -> Prepared:
         runtime, no_gpu_because = _open_first(bundle, artifact, options)
         runtimes = _instances(bundle, artifact, runtime, options)
         report = _self_test(bundle, runtimes)
-        for one in dict.fromkeys(runtimes):
-            _warm(bundle, one, options.max_batch_rows)
+        batch_seconds = max(_warm(bundle, one, options.max_batch_rows) for one in dict.fromkeys(runtimes))
     except DeviceUnavailable as error:
         raise DeviceNotInUse(str(error)) from error
     except (BundleError, RunnerError) as error:
         raise LoadFailed(str(error)) from error
     seconds = time.perf_counter() - started
-    return Prepared(bundle, artifact, runtime.device, runtimes, report, seconds, no_gpu_because)
+    return Prepared(bundle, artifact, runtime.device, runtimes, report, seconds, batch_seconds, no_gpu_because)
 
 
 def _check_place(bundle: Bundle, place: Place) -> None:
@@ -193,14 +218,28 @@ def _self_test(bundle: Bundle, runtimes: tuple[Runtime, ...]) -> ParityReport:
     return reports[0]
 
 
-def _warm(bundle: Bundle, runtime: Runtime, max_batch_rows: int) -> None:
-    """Run the smallest and the largest batch once: the first run of a size may allocate and choose kernels."""
+def _warm(bundle: Bundle, runtime: Runtime, max_batch_rows: int) -> float:
+    """Run the smallest and the largest batch: the first run of a size may allocate and choose kernels.
+
+    Returns:
+        Seconds of the largest batch once it is warm, the best of a few runs; infinite where only golden inputs fit.
+    """
     if not is_joinable(bundle.manifest.signature):
-        return  # the golden inputs have the only number of rows there is, and they have just run
+        return math.inf  # the golden inputs have the only number of rows there is, and they have just run
     golden = bundle.golden[0].inputs
     step = 1 if runtime.artifact.batch == "dynamic" else runtime.artifact.batch
-    for rows in dict.fromkeys((step, max(step, max_batch_rows // step * step))):
-        runtime.run(_repeated(golden, rows))
+    runtime.run(_repeated(golden, step))
+    largest = _repeated(golden, max(step, max_batch_rows // step * step))
+    times = [_seconds(runtime, largest)]
+    while len(times) < _TIMED_RUNS and times[-1] < _WORTH_TIMING_S:
+        times.append(_seconds(runtime, largest))
+    return min(times)
+
+
+def _seconds(runtime: Runtime, inputs: Tensors) -> float:
+    started = time.perf_counter()
+    runtime.run(inputs)
+    return time.perf_counter() - started
 
 
 def _repeated(inputs: Tensors, rows: int) -> Tensors:

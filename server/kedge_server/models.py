@@ -42,7 +42,7 @@ class Loaded:
             artifact=prepared.artifact,
             device=prepared.device,
             contract=Contract(manifest.signature, manifest.input_stats, prepared.artifact.batch),
-            scheduler=Scheduler(name, prepared.runtimes, limits, on_run),
+            scheduler=Scheduler(name, prepared.runtimes, limits, on_run, is_quick=prepared.is_quick),
         )
 
 

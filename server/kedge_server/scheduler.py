@@ -25,6 +25,9 @@ _log = structlog.get_logger("kedge.scheduler")
 
 THREAD_PREFIX = "kedge "
 _SMOOTHING = 0.1
+_SLOW_S = 2e-3
+_SLOW_RUNS = 10
+"""So many runs of this length in a row are no hiccup of the machine: the model is not as quick as it was at load."""
 _RETRY_AFTER_S = (0.01, 30.0)
 
 
@@ -59,16 +62,26 @@ class Scheduler:
         runtimes: one per instance; a runtime that is safe to share may stand there several times.
         limits: of the queue and of a batch.
         on_run: is told of every run, on the event loop's thread.
+        is_quick: whether a batch is done in less time than it takes to hand it to a thread; such jobs run on the
+            event loop. Only for runtimes that are safe to share.
     """
 
     def __init__(
-        self, name: str, runtimes: Sequence[Runtime], limits: QueueLimits, on_run: Callable[[Run], None]
+        self,
+        name: str,
+        runtimes: Sequence[Runtime],
+        limits: QueueLimits,
+        on_run: Callable[[Run], None],
+        *,
+        is_quick: bool = False,
     ) -> None:
         self._name = name
         self._limits = replace(limits, is_joinable=limits.is_joinable and is_joinable(runtimes[0].signature))
         self._on_run = on_run
         self._queue = JobQueue(self._limits)
         self._runtimes = runtimes
+        self._is_quick = is_quick and not limits.window_s
+        self._slow_runs = 0
         self._seconds_per_row = 0.0
         self._loop = asyncio.get_running_loop()
         # Daemons: a run that never ends must not keep a process alive that was told twice to stop.
@@ -85,6 +98,11 @@ class Scheduler:
         return self._queue.rows
 
     @property
+    def is_quick(self) -> bool:
+        """Whether jobs run on the event loop."""
+        return self._is_quick
+
+    @property
     def instances(self) -> int:
         """Batches that can run at once."""
         return len(self._threads)
@@ -98,12 +116,13 @@ class Scheduler:
             ModelFailed: the model raised, or answered with another number of rows.
             Exception: whatever `job.complete` raises.
         """
-        timer = None
-        if job.deadline is not None:
-            remaining = job.deadline - time.monotonic()
-            if remaining <= 0:
-                raise DeadlinePassed("the deadline had passed before the request was queued")
-            timer = self._loop.call_later(remaining, self._expire, job)
+        remaining = None if job.deadline is None else job.deadline - time.monotonic()
+        if remaining is not None and remaining <= 0:
+            raise DeadlinePassed("the deadline had passed before the request was queued")
+        if self._is_quick and job.rows <= self._limits.max_batch_rows:
+            self._run_here(job)
+            return await job.future
+        timer = None if remaining is None else self._loop.call_later(remaining, self._expire, job)
         try:
             if not self._queue.put(job):
                 raise self._queue_full(job)
@@ -123,6 +142,18 @@ class Scheduler:
         if not any(thread.is_alive() for thread in self._threads):
             for runtime in dict.fromkeys(self._runtimes):
                 runtime.close()
+
+    def _run_here(self, job: Job[T]) -> None:
+        """Run a job on the event loop, and stop doing so where it keeps holding the loop up."""
+        job.queued_at = time.perf_counter()
+        job.is_taken = True
+        finished = _Finished()
+        self._run(self._runtimes[0], [job], finished)  # type: ignore[list-item]  # it never looks at a result
+        self._deliver(finished)
+        self._slow_runs = self._slow_runs + 1 if finished.runs[0].seconds > _SLOW_S else 0
+        if self._slow_runs == _SLOW_RUNS:
+            self._is_quick = False
+            _log.warning("left_the_event_loop", model=self._name, seconds=finished.runs[0].seconds)
 
     def _expire(self, job: Job[T]) -> None:
         if not job.future.done():

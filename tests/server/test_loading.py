@@ -12,7 +12,7 @@ from kedge_bundle.store import describe_file
 from kedge_server.load_threads import LoadThreads
 from kedge_server.loading import DeviceNotInUse, LoadFailed, Options, Place, find_bundles, prepare, usable_cores
 from tests.server.in_process import prepared, tampered
-from tests.services.bundles import TinyModel, identity, publish, two_output
+from tests.services.bundles import TinyModel, identity, publish, slow_matmul, two_output
 
 CPU = Options(device="cpu", instances=2)
 
@@ -175,6 +175,16 @@ def test_a_fixed_batch_is_warmed_with_what_it_takes(tmp_path: Path):
     (runtime,) = prepared(bundle, instances=1).runtimes
     x = np.ones((2, 4), np.float32)
     np.testing.assert_array_equal(runtime.run({"x": x})["y"], x)
+
+
+def test_a_model_is_quick_where_every_run_is_known_to_be_short(tmp_path: Path):
+    def is_quick(model: TinyModel, name: str) -> bool:
+        return prepared(publish(model, tmp_path, name)).is_quick
+
+    assert is_quick(identity(), "small")
+    assert not is_quick(slow_matmul(), "slow")
+    assert not is_quick(identity(shape=(None, None)), "of-any-length")
+    assert not is_quick(identity(shape=(2, 4)), "fixed")
 
 
 def test_many_places_are_loaded_and_each_outcome_arrives_once(repository: Path):

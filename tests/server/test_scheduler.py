@@ -1,4 +1,5 @@
 import asyncio
+import threading
 import time
 from collections.abc import Coroutine
 from typing import Any
@@ -27,9 +28,10 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
 class Bench:
     """A scheduler on a running loop."""
 
-    def __init__(self, bundle: Bundle, limits: QueueLimits, instances: int) -> None:
+    def __init__(self, bundle: Bundle, limits: QueueLimits, instances: int, *, is_quick: bool) -> None:
         self.runs: list[Run] = []
-        self.scheduler = Scheduler("bench/1", prepared(bundle, instances=instances).runtimes, limits, self.runs.append)
+        runtimes = prepared(bundle, instances=instances).runtimes
+        self.scheduler = Scheduler("bench/1", runtimes, limits, self.runs.append, is_quick=is_quick)
 
     async def run(self, x: Any, deadline: float | None = None, complete: Any = None) -> Any:  # noqa: ANN401
         array = np.asarray(x)
@@ -38,11 +40,18 @@ class Bench:
         return await self.scheduler.run(job)
 
 
-def play(bundle: Bundle, story: Any, limits: QueueLimits = LIMITS, instances: int = 1) -> Any:  # noqa: ANN401
+def play(
+    bundle: Bundle,
+    story: Any,  # noqa: ANN401
+    limits: QueueLimits = LIMITS,
+    instances: int = 1,
+    *,
+    is_quick: bool = False,
+) -> Any:  # noqa: ANN401
     """Run `story(bench)` on a loop of its own."""
 
     async def told() -> Any:  # noqa: ANN401
-        bench = Bench(bundle, limits, instances)
+        bench = Bench(bundle, limits, instances, is_quick=is_quick)
         try:
             return await story(bench)
         finally:
@@ -53,6 +62,10 @@ def play(bundle: Bundle, story: Any, limits: QueueLimits = LIMITS, instances: in
 
 async def outcomes(*calls: Coroutine[Any, Any, Any]) -> list[Any]:
     return await asyncio.gather(*calls, return_exceptions=True)
+
+
+LONG = 1000
+"""Rows that take `slow` hundreds of milliseconds."""
 
 
 def slow_rows(rows: int = 1) -> Tensors:
@@ -90,7 +103,7 @@ def test_one_poisoned_job_harms_only_itself(bundles: Bundles):
     poisoned = answers.pop(10)
     assert isinstance(poisoned, ModelFailed)
     assert poisoned.incident in str(poisoned)
-    assert "99" not in str(poisoned)  # what the runtime says is for the log
+    assert "Gather" not in str(poisoned)  # what the runtime says is for the log
     assert [answer.item() for answer in answers] == [i % 10 * 10.0 for i in range(20)]
 
 
@@ -127,7 +140,7 @@ def test_a_deadline_that_has_passed_is_refused_at_admission(bundles: Bundles):
 
 def test_a_deadline_in_the_queue_is_answered_in_time_and_never_runs(bundles: Bundles):
     async def story(bench: Bench) -> None:
-        busy = asyncio.ensure_future(bench.run(slow_rows(400)))
+        busy = asyncio.ensure_future(bench.run(slow_rows(LONG)))
         await asyncio.sleep(0.02)
         started = time.monotonic()
         with pytest.raises(DeadlinePassed, match="in the queue"):
@@ -135,7 +148,7 @@ def test_a_deadline_in_the_queue_is_answered_in_time_and_never_runs(bundles: Bun
         assert not busy.done()  # answered at the deadline, not after the run that is under way
         assert bench.scheduler.queued_rows == 0
         await busy
-        assert [run.rows for run in bench.runs] == [400]
+        assert [run.rows for run in bench.runs] == [LONG]
 
     play(bundles["slow"], story)
 
@@ -144,7 +157,7 @@ def test_a_deadline_during_the_run_is_answered_in_time(bundles: Bundles):
     async def story(bench: Bench) -> None:
         started = time.monotonic()
         with pytest.raises(DeadlinePassed, match="while the model ran"):
-            await bench.run(slow_rows(400), deadline=started + 0.05)
+            await bench.run(slow_rows(LONG), deadline=started + 0.05)
         assert bench.runs == []
 
     play(bundles["slow"], story)
@@ -159,7 +172,7 @@ def test_a_deadline_that_is_kept_changes_nothing(bundles: Bundles):
 
 def test_a_job_cancelled_in_the_queue_leaves_it_and_never_runs(bundles: Bundles):
     async def story(bench: Bench) -> None:
-        busy = asyncio.ensure_future(bench.run(slow_rows(200)))
+        busy = asyncio.ensure_future(bench.run(slow_rows(LONG)))
         await asyncio.sleep(0.02)
         waiting = [asyncio.ensure_future(bench.run(slow_rows(3))) for _ in range(4)]
         await asyncio.sleep(0.01)
@@ -169,14 +182,14 @@ def test_a_job_cancelled_in_the_queue_leaves_it_and_never_runs(bundles: Bundles)
         await outcomes(*waiting[:3])  # type: ignore[arg-type]
         assert bench.scheduler.queued_rows == 3
         await asyncio.gather(busy, waiting[3])
-        assert [run.rows for run in bench.runs] == [200, 3]
+        assert [run.rows for run in bench.runs] == [LONG, 3]
 
     play(bundles["slow"], story)
 
 
 def test_a_job_cancelled_during_its_run_harms_nobody(bundles: Bundles):
     async def story(bench: Bench) -> None:
-        task = asyncio.ensure_future(bench.run(slow_rows(200)))
+        task = asyncio.ensure_future(bench.run(slow_rows(LONG)))
         await asyncio.sleep(0.02)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -242,3 +255,35 @@ def test_joinable_means_a_free_batch_axis_everywhere():
     assert not is_joinable(signature((None, 3), (3,)))
     assert not is_joinable(signature((None, 3), (), (None, 1)))
     assert not is_joinable(signature((2, 3), (None, 1)))
+
+
+def test_a_quick_model_runs_on_the_event_loop_and_its_poison_harms_only_its_sender(bundles: Bundles):
+    threads: list[int] = []
+
+    def complete(outputs: Tensors) -> float:
+        threads.append(threading.get_ident())
+        return float(outputs["y"].item())
+
+    async def story(bench: Bench) -> list[Any]:
+        return await outcomes(*(bench.run([[x]], complete=complete) for x in (1, 99, 2)))
+
+    first, poisoned, last = play(bundles["lookup"], story, is_quick=True)
+    assert (first, last) == (10.0, 20.0)
+    assert isinstance(poisoned, ModelFailed)
+    assert set(threads) == {threading.get_ident()}
+
+
+def test_a_large_request_of_a_quick_model_runs_in_a_thread(bundles: Bundles):
+    async def story(bench: Bench) -> Any:  # noqa: ANN401
+        return await bench.run(np.ones((33, 1), np.int64), complete=lambda _: threading.get_ident())
+
+    assert play(bundles["lookup"], story, is_quick=True) != threading.get_ident()
+
+
+def test_a_model_that_is_not_as_quick_as_it_was_leaves_the_event_loop(bundles: Bundles):
+    async def story(bench: Bench) -> list[int]:
+        return [await bench.run(slow_rows(32), complete=lambda _: threading.get_ident()) for _ in range(12)]
+
+    here, there = threading.get_ident(), play(bundles["slow"], story, is_quick=True)
+    assert there[:10] == [here] * 10
+    assert here not in there[10:]

@@ -82,8 +82,8 @@ def test_values_unlike_training_are_observed_by_default():
 
 def test_values_unlike_training_are_refused_with_input_feature_value_and_what_training_saw():
     refusal = sentences(inputs(age=300), WATCHED, Policy(input_stats="reject"))
-    assert "input 'age', feature 0: above-range 300; training saw 18 to 80" in refusal
-    assert "z-score 300; training saw mean 40, std 10" in refusal
+    assert "input 'age', feature 0: 300 (above-range); training saw 18 to 80" in refusal
+    assert "300 (z-score); training saw mean 40, std 10" in refusal
 
 
 def test_statistics_can_be_off():

@@ -18,6 +18,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+COMMAND = Path(sys.executable).with_name("serve-model")
 START_S = 60.0
 STOP_S = 60.0
 
@@ -123,10 +124,17 @@ class ServerProcess:
 
 @contextlib.contextmanager
 def running_server(
-    repository: Path, *flags: str, env: Mapping[str, str] | None = None, wait_ready: bool = True
+    repository: Path,
+    *flags: str,
+    env: Mapping[str, str] | None = None,
+    wait_ready: bool = True,
+    command: Path | None = None,
 ) -> Iterator[ServerProcess]:
-    """Start `serve-model`, wait until it listens (and is ready), and end it whatever happens."""
-    with started_server(repository, *flags, env=env) as server:
+    """Start `serve-model`, wait until it listens (and is ready), and end it whatever happens.
+
+    `command` is another environment's; the one beside this interpreter when None.
+    """
+    with started_server(repository, *flags, env=env, command=command) as server:
         server.event("serving")
         if wait_ready:
             server.wait_ready()
@@ -134,12 +142,14 @@ def running_server(
 
 
 @contextlib.contextmanager
-def started_server(repository: Path, *flags: str, env: Mapping[str, str] | None = None) -> Iterator[ServerProcess]:
+def started_server(
+    repository: Path, *flags: str, env: Mapping[str, str] | None = None, command: Path | None = None
+) -> Iterator[ServerProcess]:
     """Start `serve-model` without waiting for anything: it may be about to fail."""
     addresses = {"--grpc-address": "127.0.0.1:0", "--http-address": "127.0.0.1:0"}
     given = [word for flag, value in addresses.items() if flag not in flags for word in (flag, value)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "kedge_server.cli", str(repository), *given, "--log-format", "json", *flags],
+        [str(command or COMMAND), str(repository), *given, "--log-format", "json", *flags],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
