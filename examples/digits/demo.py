@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from kedge_server.client import Client
 
 from kedge_bundle.store import open_bundle
+from kedge_server.client import Client
 
 ROOT = Path(__file__).parents[2]
 WORK = ROOT / "build" / "demo"
