@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,6 +21,7 @@ from kedge_exporter.terminal import Terminal
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]+")
 _LONGEST_NAME = 128
+_NEEDED = ("keras", "tensorflow", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert")
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -31,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     signal.signal(signal.SIGTERM, _stop)
     try:
         flags = _parser().parse_args(given)
+        _check_installed()
         outcome, log = _export(_request(flags, given), terminal, is_log_wanted=flags.verbose)
     except ExportError as error:
         outcome = _failed(error)
@@ -62,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", type=int, help="the version to publish (default: the next free one)")
     parser.add_argument("--formats", default=",".join(FORMATS), help="which formats (default: %(default)s)")
     parser.add_argument(
-        "--data", type=Path, metavar="SAMPLES.npz", help="real inputs by name: part of the proof, and of the statistics"
+        "--data", type=Path, metavar="SAMPLES.npz", help="real inputs by name, for the proof and for the statistics"
     )
     parser.add_argument(
         "--custom", type=Path, metavar="MODULE.py", help="a module that defines the model's own classes; it is run"
@@ -72,6 +75,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of progress and table")
     parser.add_argument("--verbose", action="store_true", help="keep TensorFlow's log and say where it is")
     return parser
+
+
+def _check_installed() -> None:
+    """Say at once what an edge box lacks; the packages are looked for, not imported."""
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"export-model needs {', '.join(missing)}, not installed in {sys.prefix}; pip install 'kedge[export]' "
+            "where models are trained"
+        )
 
 
 def _request(flags: argparse.Namespace, given: list[str]) -> ExportRequest:

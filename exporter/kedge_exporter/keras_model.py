@@ -99,6 +99,8 @@ def load(contents: Contents, custom: Path | None, data: Tensors | None) -> Loade
         UsageError: the custom module cannot be imported.
         ModelRefused: Keras refuses the file, or the model cannot be served.
     """
+    # Keras counts the names that it makes up: the same file gets the same names in every process.
+    keras.utils.clear_session()
     own = {} if custom is None else _public_names(import_custom(custom))
     try:
         model = keras.models.load_model(contents.path, custom_objects=own, compile=False, safe_mode=True)
@@ -177,7 +179,7 @@ def _subclassed_calling(model: Any, data: Tensors) -> _Calling:  # noqa: ANN401
     struct = build.get("input_shape") if keywords is None else keywords
     if not struct:
         raise ModelRefused(
-            f"the subclassed model '{model.name}' records no input shape; call it once on data before model.save(), "
+            f"the file of the model '{model.name}' records no input shape; call it once on data before model.save(), "
             "or give it a get_build_config()"
         )
     flat = keras.tree.flatten_with_path(_ShapeLeaf.wrap(struct))

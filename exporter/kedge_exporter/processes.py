@@ -21,8 +21,11 @@ _NOT_FOR_PROOF = ("TF_ENABLE_ONEDNN_OPTS",)
 
 
 def export_environment(work: Path) -> dict[str, str]:
-    """The environment of the process that loads and converts; its temporary files go to `work`."""
-    return {**os.environ, **_FOR_EXPORT, "TMPDIR": str(work)}
+    """The environment of the process that loads and converts; its temporary files go to `work`.
+
+    So does `keras.json`, which Keras reads and, where there is none, writes into the home directory.
+    """
+    return {**os.environ, **_FOR_EXPORT, "TMPDIR": str(work), "KERAS_HOME": str(work)}
 
 
 def proof_environment() -> dict[str, str]:

@@ -27,6 +27,7 @@ EXPORTED: dict[str, tuple[FormatName, ...]] = {
     "grouped": EDGE,
     "nested": EDGE,
     "four_rows": EDGE,
+    "deferred": ("onnx",),
     "one_row": EDGE,
     "scorer": EDGE,
     "pair": ("onnx",),

@@ -79,6 +79,13 @@ def four_rows() -> keras.Model:
     return keras.Model(values, layers.Dense(2, name="answer")(values))
 
 
+def deferred() -> keras.Model:
+    """A Sequential without an Input, whose shape is known from its first call."""
+    model = keras.Sequential([layers.Dense(3, activation="relu"), layers.Dense(2, name="answer")])
+    model(np.zeros((2, 5), np.float32))
+    return model
+
+
 def one_row() -> keras.Model:
     """Converts for any number of rows, but then runs with one only."""
     values = keras.Input((3,), name="values")
@@ -125,13 +132,14 @@ def bytecode() -> keras.Model:
 
 
 BUILDERS: tuple[Callable[[], Any], ...] = (
-    cnn, sequential, dicts, lstm, augmented, grouped, nested, four_rows, one_row, scorer, pair, captioner, words,
-    half, stateful, bytecode,
+    cnn, sequential, dicts, lstm, augmented, grouped, nested, four_rows, deferred, one_row, scorer, pair, captioner,
+    words, half, stateful, bytecode,
 )  # fmt: skip
 
 
 def build_all(directory: Path) -> None:
     for build in BUILDERS:
+        keras.utils.clear_session()  # names that Keras makes up do not depend on the other models
         keras.utils.set_random_seed(0)
         build().save(directory / f"{build.__name__}.keras")
     cnn().save(directory / "legacy.h5")

@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import zipfile
 from pathlib import Path
@@ -280,6 +281,17 @@ def test_a_wrong_flag_is_named_before_any_work(
     assert finished.returncode == 2, finished.stderr
     assert sentence in finished.stderr
     assert left_behind(tmp_path) == ["file", "scratch"]
+
+
+def test_a_machine_without_the_exporters_packages_is_told_what_to_install(tmp_path: Path) -> None:
+    program = "import sys; sys.modules['tf2onnx'] = None; from kedge_exporter.cli import main; main(['model.keras'])"
+    finished = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 2
+    assert finished.stderr.startswith("export-model: export-model needs tf2onnx, not installed in ")
+    assert "pip install 'kedge[export]'" in finished.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_wrong_flag_is_a_json_document_with_json(export_model: Run) -> None:

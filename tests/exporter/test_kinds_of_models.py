@@ -17,6 +17,7 @@ NAMES = {
     "grouped": (["image"], ["pooled"]),
     "nested": (["values"], ["boxes_0", "boxes_1", "id"]),
     "four_rows": (["values"], ["answer"]),
+    "deferred": (["input_layer"], ["answer"]),
     "one_row": (["values"], ["answer"]),
     "scorer": (["input_0"], ["score", "total"]),
     "pair": (["input_0", "input_1"], ["output_0", "output_1"]),
