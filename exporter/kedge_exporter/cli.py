@@ -104,6 +104,8 @@ def _request(flags: argparse.Namespace, given: list[str]) -> ExportRequest:
         )
     if not LOWEST_OPSET <= flags.opset <= HIGHEST_OPSET:
         raise UsageError(f"--opset {flags.opset}: expected {LOWEST_OPSET} to {HIGHEST_OPSET}")
+    if flags.custom is not None and not flags.custom.is_file():
+        raise UsageError(f"--custom {flags.custom}: no such file; expected a Python module")
     if flags.seed < 0:
         raise UsageError(f"--seed {flags.seed}: expected 0 or more")
     return ExportRequest(

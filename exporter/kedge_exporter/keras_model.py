@@ -6,6 +6,7 @@ One of the few modules that import Keras and TensorFlow. Graphs are made in `tra
 import importlib.util
 import re
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,6 +131,7 @@ def import_custom(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # it is the user's code
+        traceback.print_exception(error)  # its author wants the line; standard error is the log
         raise UsageError(f"--custom {path}: importing it raised {describe(error)}") from error
     return module
 

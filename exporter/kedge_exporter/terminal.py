@@ -36,7 +36,8 @@ class Terminal:
     def show_outcome(self, outcome: Exported | Failed, log: Path | None) -> None:
         """Show how the export ended."""
         if self._is_json:
-            document = outcome.model_dump(mode="json", exclude={"event"})
+            # Through text: only there does the schema write NaN and infinity as JSON can hold them.
+            document = json.loads(outcome.model_dump_json(exclude={"event"}))
             document = {"exit_code": 0, **document, "log": None if log is None else str(log)}
             sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
         elif isinstance(outcome, Exported):

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from pydantic import BaseModel
 
-from kedge_exporter.errors import CannotWrite, ExportCrashed, ExportError, ParityNotProven
+from kedge_exporter.errors import CannotWrite, ExportCrashed, ExportError, ModelUnreadable, ParityNotProven, UsageError
 from kedge_exporter.export import export
 from kedge_exporter.progress import Progress
 from kedge_exporter.request import Exported, Failed, Job
@@ -36,14 +36,19 @@ def main(job_file: str, pipe: int) -> None:
 def _outcome(job: Job, emit: Callable[[BaseModel], None]) -> Exported | Failed:
     try:
         return export(job.request, job.staged, job.work, Progress(emit))
+    except (ModelUnreadable, UsageError) as error:  # the sentence says it all, there is nothing to look up in a log
+        return _failed(error)
     except ExportError as error:
         _log(error)
-        reports = error.reports if isinstance(error, ParityNotProven) else ()
-        return Failed(error=str(error), kind=error.kind, exit_code=error.exit_code, reports=reports)
+        return _failed(error)
     except Exception as error:  # noqa: BLE001 (the boundary of the process: every failure gets one sentence)
         _log(error)
-        failure = _explained(error)
-        return Failed(error=str(failure), kind=failure.kind, exit_code=failure.exit_code)
+        return _failed(_explained(error))
+
+
+def _failed(error: ExportError) -> Failed:
+    reports = error.reports if isinstance(error, ParityNotProven) else ()
+    return Failed(error=str(error), kind=error.kind, exit_code=error.exit_code, reports=reports)
 
 
 def _explained(error: Exception) -> ExportError:
