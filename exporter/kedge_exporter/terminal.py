@@ -64,9 +64,13 @@ class Terminal:
             ),
         ]
         widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        lines = ["  ".join(map(_aligned, _HEADER, row, widths)).rstrip() for row in rows]
         lines += [f"note: {note}" for note in outcome.notes]
         lines.append(f"proven and published: {outcome.bundle}")
         if log is not None:
             lines.append(f"log: {log}")
         sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _aligned(column: str, cell: str, width: int) -> str:
+    return cell.rjust(width) if column == "bytes" else cell.ljust(width)

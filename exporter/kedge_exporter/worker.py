@@ -43,7 +43,7 @@ def _outcome(job: Job, emit: Callable[[BaseModel], None]) -> Exported | Failed:
         return _failed(error)
     except Exception as error:  # noqa: BLE001 (the boundary of the process: every failure gets one sentence)
         _log(error)
-        return _failed(_explained(error))
+        return _failed(_explained(error, job))
 
 
 def _failed(error: ExportError) -> Failed:
@@ -51,11 +51,11 @@ def _failed(error: ExportError) -> Failed:
     return Failed(error=str(error), kind=error.kind, exit_code=error.exit_code, reports=reports)
 
 
-def _explained(error: Exception) -> ExportError:
+def _explained(error: Exception, job: Job) -> ExportError:
     write_error = error if isinstance(error, OSError) else as_write_error(error)
     if write_error is not None:
-        where = f"{write_error.filename}: " if write_error.filename else ""
-        return CannotWrite(f"{where}{write_error.strerror or write_error}; nothing was published")
+        where = write_error.filename or f"a file under {job.request.output} or {job.work.parent}"
+        return CannotWrite(f"{where} cannot be written: {write_error.strerror or write_error}; nothing was published")
     if isinstance(error, MemoryError):
         return ExportCrashed("this machine has too little memory for the export")
     return ExportCrashed(f"a fault of Kedge: {type(error).__name__}: {error}; please report it with the log")

@@ -46,7 +46,7 @@ def test_the_table_says_format_size_batch_verdict_and_error(capsys: pytest.Captu
     Terminal(is_json=False).show_outcome(exported(), None)
     printed = capsys.readouterr()
     assert printed.out.splitlines() == [
-        "format  bytes      batch  verdict           largest error",
+        "format      bytes  batch  verdict           largest error",
         "tflite  1,234,567  1      within-tolerance  1.2e-07",
         "note: something to know",
         "proven and published: models/m/3",
