@@ -74,9 +74,13 @@ def nested() -> keras.Model:
 
 
 def four_rows() -> keras.Model:
-    """A batch that the model itself fixes."""
+    """A batch that the model itself fixes; a batch normalization that has seen training, first."""
     values = keras.Input((3,), batch_size=4, name="values")
-    return keras.Model(values, layers.Dense(2, name="answer")(values))
+    normalization = layers.BatchNormalization(name="moving")
+    normalized = normalization(values)
+    normalization.moving_mean.assign([1.0, 2.0, 3.0])
+    normalization.moving_variance.assign([1.0, 4.0, 9.0])
+    return keras.Model(values, layers.Dense(2, name="answer")(normalized))
 
 
 def deferred() -> keras.Model:

@@ -113,6 +113,9 @@ STATISTICS = {
     "augmented": InputStats(
         input="image", axis=None, source="rescaling-layer", layer="rescale", min=(0.0,), max=(255.0,)
     ),
+    "four_rows": InputStats(
+        input="values", source="batch-normalization-layer", layer="moving", mean=(1, 2, 3), std=(1, 2, 3)
+    ),
     "nested": InputStats(
         input="values", source="normalization-layer", layer="inner", mean=(1, 2, 3, 4), std=(1, 2, 3, 4)
     ),
@@ -122,6 +125,13 @@ STATISTICS = {
 @pytest.mark.parametrize("name", STATISTICS)
 def test_statistics_are_read_from_the_layers_behind_the_input(exports: Exports, name: str) -> None:
     assert exports.bundle(name).manifest.input_stats == (STATISTICS[name],)
+
+
+def test_indices_of_an_embedding_use_its_whole_table_and_no_more(exports: Exports) -> None:
+    golden = {case.name: case.inputs["alpha"] for case in exports.bundle("dicts").golden}
+    assert (golden["large-2"] == 19).all()
+    assert golden["typical-2"].min() >= 0
+    assert golden["typical-2"].max() <= 19
 
 
 def test_a_model_without_such_layers_has_no_statistics(exports: Exports) -> None:
@@ -135,7 +145,7 @@ def test_a_model_without_such_layers_has_no_statistics(exports: Exports) -> None
         ("half", 3, ["output 'half' is bfloat16"]),
         ("stateful", 3, ["'memory' (LSTM) is stateful"]),
         ("bytecode", 3, ["Lambda", "bytecode"]),
-        ("too_big", 4, ["the weights take 32 bytes"]),
+        ("too_big", 4, ["no format can be produced: the weights take 80 bytes"]),
     ],
 )
 def test_what_cannot_be_served_is_refused_by_name(
