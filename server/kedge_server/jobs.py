@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from kedge_bundle.signature import Tensors
@@ -29,6 +29,8 @@ class Job(Generic[T]):
             job's outcome.
         future: owned by this job; finished at most once, on the event loop's thread.
         deadline: in `time.monotonic()` seconds.
+        is_taken: whether an instance has it.
+        trailing_shapes: of the inputs, without the batch axis; the queue sets it.
         queued_at, started_at, ran_at, completed_at: `time.perf_counter()` seconds; 0 until it happens.
     """
 
@@ -42,10 +44,7 @@ class Job(Generic[T]):
     ran_at: float = 0.0
     completed_at: float = 0.0
     is_taken: bool = False
-    trailing_shapes: tuple[tuple[int, ...], ...] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.trailing_shapes = tuple(array.shape[1:] for array in self.inputs.values())
+    trailing_shapes: tuple[tuple[int, ...], ...] = ()
 
     @property
     def is_wanted(self) -> bool:
@@ -76,11 +75,14 @@ class JobQueue:
     def __init__(self, limits: QueueLimits) -> None:
         self._limits = limits
         self._waiting: deque[Job[object]] = deque()
-        self._lock = threading.Lock()
-        # At least one token for every waiting job. Waiting on a SimpleQueue costs half of what a Condition costs.
-        self._tokens: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._is_closed = False
         self._rows = 0
+        self._is_closed = False
+        self._lock = threading.Lock()
+        # Instances inside `take`, those of them that sleep, and a token for each sleeper that is to wake up.
+        # Sleeping on a SimpleQueue costs half of what a Condition costs.
+        self._idle = 0
+        self._sleepers = 0
+        self._tokens: queue.SimpleQueue[None] = queue.SimpleQueue()
         # With a window, one instance at a time collects; otherwise each idle one would keep a part of the batch.
         self._collecting: AbstractContextManager[object] = (
             threading.Lock() if limits.window_s and limits.is_joinable else nullcontext()
@@ -93,13 +95,14 @@ class JobQueue:
 
     def put(self, job: Job[T]) -> bool:
         """Queue a job; False when its rows do not fit."""
+        job.trailing_shapes = tuple(array.shape[1:] for array in job.inputs.values())
         with self._lock:
             if self._rows + job.rows > self._limits.queue_rows:
                 return False
             job.queued_at = time.perf_counter()
             self._rows += job.rows
             self._waiting.append(job)  # type: ignore[arg-type]  # the queue never looks at a result
-        self._tokens.put(None)
+            self._wake_one()
         return True
 
     def discard(self, job: Job[T]) -> None:
@@ -113,41 +116,65 @@ class JobQueue:
         """Wait for the next batch, at least one wanted job; None once the queue is closed and empty."""
         with self._collecting:
             batch: list[Job[object]] = []
-            while not batch:
-                self._tokens.get()
+            with self._lock:
+                self._idle += 1
+            while True:
                 with self._lock:
-                    if self._is_closed and not self._waiting:
-                        self._tokens.put(None)  # for the next instance
-                        return None
-                    self._fill(batch)
-            if self._limits.window_s:
+                    self._fill(batch, self._fair_share())
+                    if batch or self._is_closed:
+                        self._idle -= 1
+                        break
+                    self._sleepers += 1
+                self._tokens.get()
+            if batch and self._limits.window_s and self._limits.is_joinable:
                 self._fill_until(batch, batch[0].queued_at + self._limits.window_s)
-            return batch
+            return batch or None
 
     def close(self) -> None:
         """Let the instances finish what waits, then answer None."""
-        self._is_closed = True
-        self._tokens.put(None)
+        with self._lock:
+            self._is_closed = True
+            while self._sleepers:
+                self._wake_one()
+
+    def _wake_one(self) -> None:
+        if self._sleepers:
+            self._sleepers -= 1
+            self._tokens.put(None)
+
+    def _fair_share(self) -> int:
+        """Rows for one batch: what waits is shared with the instances that are idle, too."""
+        return min(self._limits.max_batch_rows, -(-self._rows // self._idle))
 
     def _fill_until(self, batch: list[Job[object]], end: float) -> None:
-        while sum(job.rows for job in batch) < self._limits.max_batch_rows and not self._is_closed:
-            remaining = end - time.perf_counter()
-            if remaining <= 0 or not self._limits.is_joinable:
-                return
+        """Fill the batch with what comes until `end`, in `time.perf_counter()` seconds."""
+        most = self._limits.max_batch_rows
+        while True:
+            with self._lock:
+                self._fill(batch, most)
+                remaining = end - time.perf_counter()
+                if remaining <= 0 or self._is_closed or sum(job.rows for job in batch) >= most:
+                    return
+                self._sleepers += 1
             try:
                 self._tokens.get(timeout=remaining)
             except queue.Empty:
-                return
-            with self._lock:
-                self._fill(batch)
+                with self._lock:
+                    if self._sleepers:
+                        self._sleepers -= 1
+                    else:  # woken just after the time had passed
+                        self._tokens.get_nowait()
 
-    def _fill(self, batch: list[Job[object]]) -> None:
-        """Move jobs that fit from the queue into the batch, oldest first; those of another shape keep their place."""
+    def _fill(self, batch: list[Job[object]], most: int) -> None:
+        """Move jobs that fit from the queue into the batch, oldest first; those of another shape keep their place.
+
+        The first job fits always, others up to `most` rows in all.
+        """
         rows = sum(job.rows for job in batch)
         passed: list[Job[object]] = []
         while self._waiting:
             job = self._waiting[0]
-            if batch and (not self._limits.is_joinable or rows + job.rows > self._limits.max_batch_rows):
+            if batch and (not self._limits.is_joinable or rows + job.rows > most):
                 break
             self._waiting.popleft()
             if batch and job.trailing_shapes != batch[0].trailing_shapes:

@@ -8,7 +8,6 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal, TypeVar
 
 import structlog
@@ -114,17 +113,10 @@ class Pipeline:
             self._metrics.finish(record)
 
     async def _check_inputs(self, call: Call, loaded: Loaded) -> InputReport:
-        check = partial(
-            check_inputs,
-            call.inputs,
-            loaded.contract,
-            self._policy,
-            decoding=call.violations,
-            outputs=call.outputs,
-        )
-        if sum(array.nbytes for array in call.inputs.values()) <= _CHECKED_ON_THE_LOOP_BYTES:
-            return check()
-        return await asyncio.to_thread(check)
+        arguments = (call.inputs, loaded.contract, self._policy, call.violations, call.outputs)
+        if sum([array.nbytes for array in call.inputs.values()]) <= _CHECKED_ON_THE_LOOP_BYTES:
+            return check_inputs(*arguments)
+        return await asyncio.to_thread(check_inputs, *arguments)
 
     def _job(
         self, call: Call, model: ServedModel, report: InputReport, record: CallRecord, encode: Callable[[Answer], T]

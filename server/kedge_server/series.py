@@ -99,11 +99,11 @@ class Series:
         self.output_nonfinite: defaultdict[tuple[str, str], int] = defaultdict(int)
         self.nan_responses = 0
         self.statistics = ModelStatistics()
-        for protocol in PROTOCOLS:
-            self.requests[protocol, "OK"] = 0
 
     def begin(self, contract: Contract) -> None:
         """Set every number that has a name to zero, so that rates exist before the first event."""
+        for protocol in PROTOCOLS:
+            self.requests[protocol, "OK"] += 0
         for spec in contract.signature.inputs:
             self.input_values[spec.name] += 0
             self.input_nonfinite[spec.name] += 0

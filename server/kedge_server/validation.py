@@ -89,7 +89,6 @@ def check_inputs(
     inputs: Tensors,
     contract: Contract,
     policy: Policy,
-    *,
     decoding: tuple[Violation, ...] = (),
     outputs: tuple[str, ...] = (),
 ) -> InputReport:
@@ -106,15 +105,19 @@ def check_inputs(
     """
     signature = contract.signature
     report = InputReport()
-    undecoded = {violation.field for violation in decoding} - inputs.keys()
-    found = [v for v in signature.input_violations(inputs) if v.field not in undecoded]
-    if not found and not decoding:
+    found = signature.input_violations(inputs)
+    well_formed = signature.inputs
+    if found or decoding:
+        undecoded = {violation.field for violation in decoding} - inputs.keys()
+        found = [violation for violation in found if violation.field not in undecoded]
+        refused = {violation.field for violation in (*found, *decoding)}
+        well_formed = tuple(spec for spec in signature.inputs if spec.name not in refused)
+    else:
         report.rows = row_count({name: inputs[name] for name in signature.input_names})
         found += _row_violations(report.rows, contract, policy)
-    well_formed = [spec for spec in signature.inputs if not any(v.field == spec.name for v in (*found, *decoding))]
     for spec in well_formed:
         found += _finite_violations(spec, inputs[spec.name], policy, report)
-    if policy.input_stats != "off":
+    if policy.input_stats != "off" and contract.stats:
         names = {spec.name for spec in well_formed}
         report.stat_violations = tuple(
             violation
@@ -125,7 +128,9 @@ def check_inputs(
     if policy.input_stats == "reject":
         # Non-finite values have a policy of their own, which has spoken above.
         found += [Violation(v.input, v.describe()) for v in report.stat_violations if v.kind != "nonfinite"]
-    report.violations = [*decoding, *found, *_output_violations(outputs, signature)]
+    if outputs:
+        found += _output_violations(outputs, signature)
+    report.violations = [*decoding, *found]
     return report
 
 

@@ -41,6 +41,10 @@ class Callers:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Let every caller end after its call."""
         self._is_stopped = True
         self.join()
 

@@ -123,6 +123,33 @@ def test_the_window_ends_even_when_nobody_comes(loop: Loop):
     assert SOON_S * 0.5 < time.perf_counter() - started < 5
 
 
+@pytest.mark.parametrize("second", [{"rows": 2}, {"width": 5}])
+def test_a_job_that_does_not_fit_into_the_window_becomes_the_next_batch(loop: Loop, second: dict[str, int]):
+    waiting = queue(window_s=0.2, max_batch_rows=4)
+    jobs = [job(loop, rows=3), job(loop, **second)]
+    put(waiting, jobs[0])
+    threading.Timer(SOON_S, waiting.put, [jobs[1]]).start()
+    assert waiting.take() == jobs[:1]
+    assert waiting.take() == jobs[1:]
+
+
+def test_what_waits_is_shared_with_an_instance_that_is_idle(loop: Loop):
+    waiting = queue(queue_rows=100, max_batch_rows=100)
+    others: list[Job[object]] = []
+    other = threading.Thread(target=lambda: others.extend(waiting.take() or []))
+    other.start()
+    while not waiting._sleepers:
+        time.sleep(0.001)
+    jobs = [job(loop) for _ in range(8)]
+    with waiting._lock:  # eight that come before the sleeper can wake up
+        waiting._waiting.extend(jobs)
+        waiting._rows = len(jobs)
+    assert waiting.take() == jobs[:4]
+    waiting.close()
+    other.join(10)
+    assert others == jobs[4:]
+
+
 def test_a_job_that_waited_longer_than_the_window_waits_no_more(loop: Loop):
     waiting, first = queue(window_s=2.0), job(loop)
     put(waiting, first)

@@ -202,17 +202,17 @@ def test_a_job_cancelled_during_its_run_harms_nobody(bundles: Bundles):
 def test_a_full_queue_refuses_and_says_when_to_come_back(bundles: Bundles):
     async def story(bench: Bench) -> None:
         await bench.run(slow_rows(4))  # so that the time of a run is known
-        busy = asyncio.ensure_future(bench.run(slow_rows(8)))
+        busy = asyncio.ensure_future(bench.run(slow_rows(LONG)))
         await asyncio.sleep(0.02)
-        waiting = asyncio.ensure_future(bench.run(slow_rows(8)))
+        waiting = asyncio.ensure_future(bench.run(slow_rows(LONG)))
         await asyncio.sleep(0)
-        with pytest.raises(QueueFull, match="8 of 8 rows wait, 1 more do not fit") as caught:
+        with pytest.raises(QueueFull, match="1000 of 1000 rows wait, 1 more do not fit") as caught:
             await bench.run(slow_rows(1))
         assert 0.01 <= caught.value.retry_after_s <= 30
         await asyncio.gather(busy, waiting)
         assert (await bench.run(slow_rows(8))).shape == (8, 1024)
 
-    play(bundles["slow"], story, QueueLimits(queue_rows=8, max_batch_rows=8))
+    play(bundles["slow"], story, QueueLimits(queue_rows=LONG, max_batch_rows=8))
 
 
 def test_closing_runs_what_waits(bundles: Bundles):

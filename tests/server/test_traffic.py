@@ -202,3 +202,18 @@ def test_a_message_larger_than_allowed_is_refused_by_grpc(models: Path):
         refused = refusal(client, "identity", np.zeros((100_000, 4), np.float32))
         assert refused.code == "RESOURCE_EXHAUSTED"
         assert client.predict("identity", {"x": np.zeros((1000, 4), np.float32)})["y"].shape == (1000, 4)
+
+
+def test_rows_come_back_to_their_senders_where_batches_form(models: Path):
+    with (
+        running_server(models / "identity", "--batch-window-ms", "2") as server,
+        Callers(server.grpc, "identity", threads=8) as callers,
+    ):
+        callers.wait_for(answers=1000)
+        callers.stop()
+        assert (callers.wrong, callers.errors) == ([], {})
+        assert_it_adds_up(server)
+        rows, runs = (server.metric(f"kedge_batch_rows_{part}", model="identity") for part in ("sum", "count"))
+        requests = server.metric("kedge_requests_total", model="identity", code="OK", protocol="open-inference")
+        assert requests == callers.answers
+        assert runs < requests < rows
