@@ -209,3 +209,19 @@ def test_a_load_that_raises_what_nobody_has_foreseen_fails_alone(repository: Pat
     message, good = asyncio.run(story())
     assert "AttributeError" in message
     assert good == "Prepared"
+
+
+def test_each_instance_has_a_runtime_of_its_own_where_it_cannot_be_shared(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("kedge_bundle.runtimes.onnx.OnnxRuntime.is_thread_safe", False)
+    found = prepare(place_of(repository / "two" / "1"), Options(device="cpu", instances=3))
+    assert len({id(runtime) for runtime in found.runtimes}) == 3
+    assert not found.is_quick  # the event loop and an instance would be inside it at once
+
+
+def test_a_bundle_for_which_no_runtime_is_installed_says_what_to_install(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("kedge_server.loading.is_installed", lambda _: False)
+    assert "pip install kedge[onnx]" in refusal(place_of(repository / "two" / "1"))
