@@ -69,12 +69,14 @@ def staging(repository: Path, name: str) -> Iterator[Path]:
     """
     parent = repository / name
     made = [path for path in (parent, *parent.parents) if not path.exists()]
-    parent.mkdir(parents=True, exist_ok=True)
-    directory = Path(tempfile.mkdtemp(prefix=_STAGING_PREFIX, dir=parent))
+    directory: Path | None = None
     try:
+        parent.mkdir(parents=True, exist_ok=True)
+        directory = Path(tempfile.mkdtemp(prefix=_STAGING_PREFIX, dir=parent))
         yield directory
     finally:
-        shutil.rmtree(directory, ignore_errors=True)
+        if directory is not None:
+            shutil.rmtree(directory, ignore_errors=True)
         for path in made:  # innermost first: leave no empty directory behind where nothing was published
             try:
                 path.rmdir()

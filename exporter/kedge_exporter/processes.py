@@ -15,6 +15,8 @@ _FOR_EXPORT = {
     # Keras' reference answers come from the plain kernels: the same on every CPU, and not those under test.
     "TF_ENABLE_ONEDNN_OPTS": "0",
     "TF_USE_LEGACY_KERAS": "0",
+    # The converter's check loads the file in onnxruntime, which would report that to its maker.
+    "ORT_DISABLE_TELEMETRY": "1",
 }
 _NOT_FOR_PROOF = ("TF_ENABLE_ONEDNN_OPTS",)
 """A runtime is proven as it will serve, with its own defaults."""

@@ -25,7 +25,7 @@ def interop_python() -> Path:
     stamp = ENVIRONMENT / "made-from.sha256"
     wanted = hashlib.sha256(LOCK.read_bytes()).hexdigest()
     if not stamp.is_file() or stamp.read_text() != wanted:
-        command = [ROOT / "scripts" / "setup", ENVIRONMENT.name, LOCK.relative_to(ROOT), "--no-project"]
+        command = [ROOT / "scripts" / "setup", ENVIRONMENT.name, LOCK.relative_to(ROOT)]
         subprocess.run(command, cwd=ROOT, check=True)
         stamp.write_text(wanted)
     return ENVIRONMENT / "bin" / "python"
