@@ -11,13 +11,14 @@ help: ## Show the targets.
 
 setup: .venv/.ready ## Make .venv from the hashed lock file.
 
+# Compiled once: TensorFlow then starts in half the time, also where PYTHONDONTWRITEBYTECODE is set.
 .venv/.locked: requirements/dev.lock requirements/uv.lock scripts/setup
-	# Compiled once: TensorFlow then starts in half the time, also where PYTHONDONTWRITEBYTECODE is set.
-	PYTHON=$(PYTHON) scripts/setup .venv requirements/dev.lock --compile-bytecode
+	@echo "making .venv from requirements/dev.lock"
+	@PYTHON=$(PYTHON) scripts/setup .venv requirements/dev.lock --compile-bytecode
 	@touch $@
 
 .venv/.ready: .venv/.locked pyproject.toml
-	$(UV) pip install --quiet --no-config --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(UV) pip install --quiet --no-config --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: setup ## Train, export, serve and query a digit classifier; print one table.
