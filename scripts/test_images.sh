@@ -170,12 +170,12 @@ try_exporter() {
     container=$(b from localhost/kedge-exporter)
     check_user_and_absences exporter "$container" pip
     install -d -o 10001 -g 10001 "$share"
-    run_in "$container" --volume "$share:/work" -- python3 -c '
+    run_in "$container" --volume "$share:/data" -- python3 -c '
 import keras
 pixels = keras.Input((4,), name="pixels")
-keras.Model(pixels, keras.layers.Dense(2, name="score")(pixels), name="tiny").save("/work/tiny.keras")' \
+keras.Model(pixels, keras.layers.Dense(2, name="score")(pixels), name="tiny").save("/data/tiny.keras")' \
         >"$work/keras.log" 2>&1 || fail "keras: $(tail -n 5 "$work/keras.log")"
-    run_in "$container" --volume "$share:/work" -- export-model /work/tiny.keras --output /work/models \
+    run_in "$container" --volume "$share:/data" -- export-model /data/tiny.keras --output /data/models \
         >"$work/export.log" 2>&1 || fail "export-model: $(tail -n 20 "$work/export.log")"
     tail -n 6 "$work/export.log" | sed 's/^/       /'
     say "the exporter's image exports a model"
