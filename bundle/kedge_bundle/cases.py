@@ -1,6 +1,8 @@
 """Inputs with their expected outputs, and the `.npz` files that hold them: `golden.npz`, the samples of a proof."""
 
+import tokenize
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +13,11 @@ from kedge_bundle.errors import SamplesInvalid
 from kedge_bundle.signature import Tensors
 
 _INPUT, _OUTPUT = "input", "output"
+_UNREADABLE = (
+    OSError, ValueError, EOFError, KeyError, OverflowError, MemoryError, RuntimeError, SyntaxError,
+    zipfile.BadZipFile, zlib.error, tokenize.TokenError,
+)  # fmt: skip
+"""What numpy and `zipfile` raise on archives that are damaged, encrypted or lie about their sizes."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,8 @@ def read_npz(path: Path) -> Tensors:
     """Read the arrays of an `.npz` without ever unpickling; bytes come back as object arrays of bytes.
 
     Raises:
-        SamplesInvalid: the file is missing, is not an `.npz`, is truncated or holds pickled objects.
+        SamplesInvalid: the file is missing, is not an `.npz`, is damaged, holds pickled objects or something that is
+            no array, or says that it holds more than this machine has memory for.
     """
     try:
         with path.open("rb") as file:
@@ -63,8 +71,10 @@ def read_npz(path: Path) -> Tensors:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise SamplesInvalid(f"{path}: a single .npy array; expected an .npz of named arrays")
             arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
+    except _UNREADABLE as error:
         raise SamplesInvalid(f"{path}: cannot be read as an .npz of arrays: {error}") from error
+    if strangers := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+        raise SamplesInvalid(f"{path}: the members {strangers} are no arrays")
     return {name: as_tensor(array) for name, array in arrays.items()}
 
 

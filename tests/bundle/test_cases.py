@@ -62,3 +62,52 @@ def test_a_truncated_archive_is_refused(tmp_path: Path):
     assert not zipfile.is_zipfile(path)
     with pytest.raises(SamplesInvalid):
         read_cases(path)
+
+
+def _npz(path: Path, header: str) -> Path:
+    content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.npy", content)
+    return path
+
+
+@pytest.mark.parametrize("size", [10**13, 2 * 10**21])
+def test_an_array_that_claims_more_than_there_is_memory_is_refused(tmp_path: Path, size: int):
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({size},)}}\n"
+    with pytest.raises(SamplesInvalid, match="cannot be read"):
+        read_npz(_npz(tmp_path / "bomb.npz", header))
+
+
+def test_a_header_that_is_no_python_literal_is_refused(tmp_path: Path):
+    with pytest.raises(SamplesInvalid, match="cannot be read"):
+        read_npz(_npz(tmp_path / "broken.npz", "{'descr': '<f8',(\n"))
+
+
+@pytest.mark.parametrize("position", range(60, 160, 10))
+def test_damage_anywhere_in_a_compressed_member_gets_one_sentence(tmp_path: Path, position: int):
+    path = tmp_path / "damaged.npz"
+    np.savez_compressed(path, x=np.arange(10_000.0))
+    content = bytearray(path.read_bytes())
+    content[position] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(SamplesInvalid, match=r"damaged\.npz"):
+        read_npz(path)
+
+
+def test_an_encrypted_archive_is_refused(tmp_path: Path):
+    path = tmp_path / "secret.npz"
+    np.savez(path, x=np.zeros(3))
+    content = bytearray(path.read_bytes())
+    content[6] |= 1  # the flag of the member, there and in the directory at the end
+    content[content.find(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(content)
+    with pytest.raises(SamplesInvalid, match="encrypted"):
+        read_npz(path)
+
+
+def test_a_member_that_is_no_array_is_named(tmp_path: Path):
+    path = tmp_path / "mixed.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("readme.txt", b"hello")
+    with pytest.raises(SamplesInvalid, match=r"readme\.txt.* no arrays"):
+        read_npz(path)
