@@ -6,6 +6,7 @@ known at once and probes get an answer meanwhile.
 
 import asyncio
 import logging
+import math
 import os
 import signal
 import threading
@@ -41,6 +42,10 @@ long in all where somebody keeps calling; meanwhile each is told UNAVAILABLE, wh
 
 _FLUSH_S = 1.0
 """How long gRPC may take to send the last answers."""
+
+_SAME_SIGNAL_S = 0.5
+"""A supervisor may signal a process and its group, a shell and its child: what comes so soon after the first signal is
+the same wish, not a second one."""
 
 _CLOSE_S = 2.0
 """How long a run goes on being waited for that nobody waits for: its callers are gone."""
@@ -267,15 +272,20 @@ def _find(settings: Settings) -> list[Place]:
 
 
 def _catch_signals(stop: asyncio.Event, app: App) -> None:
-    """The first SIGTERM or SIGINT sets `stop`, the second ends the process at once."""
+    """The first SIGTERM or SIGINT sets `stop`; one that comes half a second later or more ends the process at once."""
     loop = asyncio.get_running_loop()
+    first_at = math.inf
 
     def on_signal(number: signal.Signals) -> None:
-        if stop.is_set():
+        nonlocal first_at
+        now = time.monotonic()
+        if now >= first_at + _SAME_SIGNAL_S:
             _log.warning("stopped_at_once", signal=number.name, in_flight=app.in_flight)
             exit_now(CUT)
-        _log.info("stopping", signal=number.name)
-        stop.set()
+        if not stop.is_set():
+            _log.info("stopping", signal=number.name)
+            first_at = now
+            stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)

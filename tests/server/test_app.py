@@ -284,12 +284,30 @@ def test_a_second_signal_ends_it_at_once_with_1(models: Path):
         server.wait_in_flight(2)
         server.send(signal.SIGTERM)
         server.event("draining")
+        time.sleep(0.6)
         started = time.monotonic()
         server.send(signal.SIGTERM)
         assert server.wait() == 1
         assert time.monotonic() - started < 1.0
         assert server.event("stopped_at_once")["in_flight"] == 2
         callers.join()
+
+
+def test_signals_that_come_together_are_one_and_the_drain_is_not_skipped(models: Path):
+    with (
+        running_server(models / "slow") as server,
+        Callers(server.grpc, "slow", threads=3, inputs=SLOW_ROWS) as callers,
+    ):
+        server.wait_in_flight(3)
+        server.send(signal.SIGTERM)
+        server.event("draining")
+        for number in (signal.SIGTERM, signal.SIGINT):
+            server.send(number)
+        assert server.wait() == 0
+        callers.join()
+        assert server.event("draining")["in_flight"] > 0
+    assert callers.lost == []
+    assert callers.answers >= server.event("draining")["in_flight"]
 
 
 def test_the_port_is_free_again_once_it_has_ended(models: Path):
