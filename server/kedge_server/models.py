@@ -41,7 +41,13 @@ class Loaded:
             bundle=prepared.bundle,
             artifact=prepared.artifact,
             device=prepared.device,
-            contract=Contract(manifest.signature, manifest.input_stats, prepared.artifact.batch),
+            contract=Contract(
+                manifest.signature,
+                manifest.input_stats,
+                prepared.artifact.batch,
+                # onnxruntime's strings are text: bytes that are none would fail in the run, as if it were our fault.
+                "utf-8" if prepared.artifact.format == "onnx" else "bytes",
+            ),
             scheduler=Scheduler(name, prepared.runtimes, limits, on_run, is_quick=prepared.is_quick),
         )
 

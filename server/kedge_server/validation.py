@@ -45,11 +45,13 @@ class Contract:
         signature: names, dtypes and shapes.
         stats: what training saw of the inputs.
         batch: `dynamic`, or the rows of every run of the artifact that serves.
+        strings: which bytes the artifact that serves can take in an input of strings: any, or UTF-8 only.
     """
 
     signature: Signature
     stats: tuple[InputStats, ...] = ()
     batch: Literal["dynamic"] | int = "dynamic"
+    strings: Literal["bytes", "utf-8"] = "bytes"
 
 
 @dataclass(slots=True)
@@ -117,6 +119,8 @@ def check_inputs(
         found += _row_violations(report.rows, contract, policy)
     for spec in well_formed:
         found += _finite_violations(spec, inputs[spec.name], policy, report)
+        if spec.dtype == "string" and contract.strings == "utf-8":
+            found += _text_violations(spec, inputs[spec.name])
     if policy.input_stats != "off" and contract.stats:
         names = {spec.name for spec in well_formed}
         report.stat_violations = tuple(
@@ -177,6 +181,19 @@ def _finite_violations(
             f"input '{spec.name}': expected finite values, got {bad} of {array.size} that are NaN or infinite; "
             f"the first is {array[first]} at {where}",
         )
+
+
+def _text_violations(spec: TensorSpec, array: NDArray[np.generic]) -> Iterable[Violation]:
+    for place, item in np.ndenumerate(array):
+        try:
+            str(item, "utf-8")
+        except UnicodeDecodeError as error:
+            yield Violation(
+                spec.name,
+                f"input '{spec.name}': expected strings in UTF-8, which is all that the served format can carry, "
+                f"got the byte 0x{error.object[error.start]:02x} in the string at {list(place)}",
+            )
+            return
 
 
 def _output_violations(outputs: tuple[str, ...], signature: Signature) -> Iterable[Violation]:

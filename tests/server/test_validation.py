@@ -149,6 +149,17 @@ def test_strings_and_integers_are_never_non_finite():
     assert (report.violations, report.values, report.nonfinite) == ([], {"x": 2}, {})
 
 
+def test_strings_that_are_no_utf_8_are_refused_only_where_the_artifact_cannot_carry_them():
+    spec = TensorSpec(name="x", dtype="string", shape=(None, 2))
+    signature = Signature(inputs=(spec,), outputs=(spec,))
+    tensors = {"x": np.array([[b"a\0b", "é".encode()], [b"good", b"b\xffd"]], object)}
+    refusal = sentences(tensors, Contract(signature, strings="utf-8"))
+    assert refusal.startswith("input 'x': expected strings in UTF-8")
+    assert refusal.endswith("got the byte 0xff in the string at [1, 1]")
+    assert sentences(tensors, Contract(signature, strings="bytes")) == ""
+    assert sentences({"x": tensors["x"][:1]}, Contract(signature, strings="utf-8")) == ""
+
+
 def test_outputs_are_counted_by_name_and_kind():
     counts = check_outputs(
         {

@@ -10,6 +10,7 @@ from kedge_server.client import Client
 from kedge_server.pb import open_inference_pb2 as oip
 from kedge_server.pb import tensorflow_serving_pb2 as tfs
 from kedge_server.wire.codec import tensor_proto
+from kedge_server.wire.codec.open_inference import encode_raw
 from tests.server.wire.served import MODEL_SERVICE, OPEN_INFERENCE, PREDICTION, Caller, violations
 from tests.services.server_process import ServerProcess
 
@@ -157,6 +158,22 @@ def random_predict(chance: random.Random) -> tfs.PredictRequest:
         if chance.random() < 0.2:
             tensor.string_val.extend([b"\0"] * chance.randrange(3))
     return request
+
+
+def test_strings_that_are_no_utf_8_are_refused_and_not_taken_for_a_fault_of_the_model(caller: Caller):
+    strings = np.array([[b"a", b"b", b"c", b"\xff\xfe"]], object)
+    infer = oip.ModelInferRequest(model_name="echo_string", raw_input_contents=[encode_raw(strings)])
+    infer.inputs.add(name="x", datatype="BYTES", shape=strings.shape)
+    predict = tfs.PredictRequest()
+    predict.model_spec.name = "echo_string"
+    predict.inputs["x"].CopyFrom(tensor_proto.encode(strings))
+    for path, request in ((INFER, infer), (PREDICT, predict)):
+        error = caller.refusal(path, request)
+        assert error is not None
+        assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
+        ((field, description),) = violations(error)
+        assert field == "x"
+        assert description.endswith("got the byte 0xff in the string at [0, 3]")
 
 
 @pytest.mark.parametrize("seed", range(3))
