@@ -22,7 +22,7 @@ from kedge_server.metrics_page import (
     value_families,
 )
 from kedge_server.models import ModelTable, ServedModel
-from kedge_server.series import PROTOCOLS, CallRecord, ModelStatistics, Series
+from kedge_server.series import OUTCOMES, OUTCOMES_NOWHERE, PROTOCOLS, CallRecord, ModelStatistics, Series
 
 
 class Metrics(Collector):
@@ -36,7 +36,7 @@ class Metrics(Collector):
     def __init__(self, models: ModelTable, server_version: str) -> None:
         self._models = models
         self._server_version = server_version
-        self._nowhere = Series()
+        self._nowhere = Series(OUTCOMES_NOWHERE)
         self._series: dict[tuple[str, int], Series] = {}
         self._started = dict.fromkeys(PROTOCOLS, 0)
         self._inflight = 0
@@ -93,7 +93,7 @@ class Metrics(Collector):
         key = (model.name, model.version)
         series = self._series.get(key)
         if series is None:
-            series = self._series[key] = Series()
+            series = self._series[key] = Series(OUTCOMES)
         return series
 
     def collect(self) -> Iterable[Metric]:

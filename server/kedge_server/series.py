@@ -6,6 +6,16 @@ from dataclasses import dataclass, field
 from typing import get_args
 
 from kedge_bundle.stats import Kind
+from kedge_server.errors import (
+    DeadlinePassed,
+    InvalidInput,
+    ModelFailed,
+    ModelNotFound,
+    NotReady,
+    NotSupported,
+    QueueFull,
+    ServingError,
+)
 from kedge_server.histogram import Histogram
 from kedge_server.models import ServedModel
 from kedge_server.validation import Contract, InputReport, OutputCount
@@ -13,6 +23,25 @@ from kedge_server.validation import Contract, InputReport, OutputCount
 PHASES = ("decode", "validate", "queue", "run", "encode")
 PROTOCOLS = ("tensorflow-serving", "open-inference")
 _NONFINITE_KINDS = ("nan", "inf")
+
+Outcome = tuple[str, str]
+"""A code and the reason for it; the reason of an answer is empty."""
+
+_CANCELLED: Outcome = ("CANCELLED", "cancelled")
+_FAULT: Outcome = (ServingError.code, ServingError.reason)
+OUTCOMES: tuple[Outcome, ...] = (
+    ("OK", ""),
+    *((error.code, error.reason) for error in (InvalidInput, QueueFull, DeadlinePassed, ModelFailed)),
+    _CANCELLED,
+    _FAULT,
+)
+"""What can become of a request once its model is found."""
+
+OUTCOMES_NOWHERE: tuple[Outcome, ...] = (
+    *((error.code, error.reason) for error in (InvalidInput, ModelNotFound, NotReady, NotSupported)),
+    _FAULT,
+)
+"""What can become of a request whose model is not found."""
 
 
 @dataclass(slots=True)
@@ -84,9 +113,13 @@ class ModelStatistics:
 
 
 class Series:
-    """The numbers of one model version; of requests whose model was never found, where nothing has a name."""
+    """The numbers of one model version; of requests whose model was never found, where nothing has a name.
 
-    def __init__(self) -> None:
+    Args:
+        outcomes: those that begin at zero, so that a rate sees the first event of each.
+    """
+
+    def __init__(self, outcomes: tuple[Outcome, ...]) -> None:
         self.requests: defaultdict[tuple[str, str], int] = defaultdict(int)
         self.durations = {protocol: Histogram(Histogram.LATENCY_S) for protocol in PROTOCOLS}
         self.phases = {phase: Histogram(Histogram.LATENCY_S) for phase in PHASES}
@@ -99,11 +132,14 @@ class Series:
         self.output_nonfinite: defaultdict[tuple[str, str], int] = defaultdict(int)
         self.nan_responses = 0
         self.statistics = ModelStatistics()
+        for code, reason in outcomes:
+            for protocol in PROTOCOLS:
+                self.requests[protocol, code] = 0
+            if reason:
+                self.rejections[reason] = 0
 
     def begin(self, contract: Contract) -> None:
-        """Set every number that has a name to zero, so that rates exist before the first event."""
-        for protocol in PROTOCOLS:
-            self.requests[protocol, "OK"] += 0
+        """Set every number that has a name to zero, so that a rate sees the first event of each."""
         for spec in contract.signature.inputs:
             self.input_values[spec.name] += 0
             self.input_nonfinite[spec.name] += 0

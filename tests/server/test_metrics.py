@@ -1,16 +1,19 @@
 import asyncio
 import re
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from kedge_bundle.stats import Kind
 from kedge_server.errors import InvalidInput, ModelNotFound
 from kedge_server.histogram import Histogram
 from kedge_server.metrics import Metrics
 from kedge_server.models import ModelTable
+from kedge_server.series import OUTCOMES, OUTCOMES_NOWHERE
 from tests.server.in_process import Serving, serving
 from tests.services.bundles import publish, square_root
 
@@ -61,6 +64,40 @@ def test_every_family_is_documented_with_its_labels_and_nothing_else_is(tmp_path
                 found.setdefault(name, set()).update(sample.labels.keys() - {"le"})
     rows = re.findall(r"^\| `(kedge_\w+)` \| ([\w, ]*) \|", DOCS.read_text("utf-8"), re.MULTILINE)
     assert {name: {label for label in labels.split(", ") if label} for name, labels in rows} == found
+
+
+def test_every_outcome_of_a_model_is_there_at_zero_before_it_happens(tmp_path: Path):
+    async def story() -> list[tuple[dict[str, str], float]]:
+        async with serving(publish(square_root(), tmp_path, "root")) as served:
+            families = parse_text(served.metrics.page("")[0].decode())
+            return [(sample.labels, sample.value) for family in families for sample in family.samples]
+
+    samples = asyncio.run(story())
+    found = {(labels.get("model"), labels[key]) for labels, _ in samples for key in ("reason", "code") if key in labels}
+    reasons = {"invalid_input", "queue_full", "deadline", "cancelled", "model_failed", "internal"}
+    codes = {"OK", "INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "CANCELLED", "INTERNAL"}
+    reasons_nowhere = {"invalid_input", "not_found", "not_ready", "not_supported", "internal"}
+    codes_nowhere = {"INVALID_ARGUMENT", "NOT_FOUND", "UNAVAILABLE", "UNIMPLEMENTED", "INTERNAL"}
+    expected = {"root": reasons | codes, "": reasons_nowhere | codes_nowhere}
+    assert found == {(model, word) for model, words in expected.items() for word in words}
+    kinds = {labels["kind"] for labels, _ in samples if labels.get("input") == "x" and "kind" in labels}
+    assert kinds == set(get_args(Kind))
+    counted = [value for labels, value in samples if labels.keys() & {"reason", "code", "kind"}]
+    assert set(counted) == {0.0}
+
+
+def test_what_happens_is_among_what_began_at_zero(tmp_path: Path):
+    text, _ = page_after_traffic(tmp_path)
+    began = {
+        (labels, word) for labels, outcomes in (("root", OUTCOMES), ("", OUTCOMES_NOWHERE)) for word, _ in outcomes
+    }
+    found = {
+        (sample.labels["model"], sample.labels["code"])
+        for family in parse_text(text)
+        for sample in family.samples
+        if "code" in sample.labels
+    }
+    assert found == began
 
 
 def test_names_from_callers_make_no_series(tmp_path: Path):
