@@ -17,6 +17,9 @@ FILE_NAME = "manifest.json"
 FormatName = Literal["saved_model", "tflite", "onnx"]
 FORMATS: tuple[FormatName, ...] = ("saved_model", "tflite", "onnx")
 
+HIGHEST_VERSION = (1 << 63) - 1
+"""Both protocols carry versions as 64 bit integers."""
+
 MODEL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 """Model names are directory names, gRPC service names and metric labels: nothing that any of them would refuse."""
 
@@ -111,7 +114,7 @@ class Manifest(_Part):
 
     schema_version: str = Field(default=f"{SCHEMA_MAJOR}.{SCHEMA_MINOR}", pattern=r"^\d+\.\d+$")
     name: str
-    version: int = Field(ge=1)
+    version: int = Field(ge=1, le=HIGHEST_VERSION)
     created: str = Field(description="UTC, ISO 8601.")
     signature: Signature
     input_stats: tuple[InputStats, ...] = ()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from kedge_bundle.cases import Case, read_cases
 from kedge_bundle.errors import BundleTampered, BundleUnreadable, VersionTaken
-from kedge_bundle.manifest import FILE_NAME, File, Manifest, read_manifest, write_manifest
+from kedge_bundle.manifest import FILE_NAME, HIGHEST_VERSION, File, Manifest, read_manifest, write_manifest
 
 _CHUNK = 1 << 20
 _STAGING_PREFIX = ".staging-"
@@ -122,8 +122,9 @@ def write_bundle(
 
 
 def next_version(parent: Path) -> int:
-    """One more than the highest version in a model's directory."""
-    return max((number for number, _ in versions(parent)), default=0) + 1
+    """One more than the highest version in a model's directory; a file or a link of such a name is in the way, too."""
+    names = [path.name for path in parent.iterdir()] if parent.is_dir() else []
+    return max((int(name) for name in names if _is_version_name(name)), default=0) + 1
 
 
 def versions(parent: Path) -> list[tuple[int, Path]]:
@@ -153,8 +154,12 @@ def is_bundle(directory: Path) -> bool:
 
 
 def _is_version(path: Path) -> bool:
-    name = path.name
-    return name.isascii() and name.isdigit() and not name.startswith("0") and path.is_dir()
+    return _is_version_name(path.name) and path.is_dir()
+
+
+def _is_version_name(name: str) -> bool:
+    is_number = name.isascii() and name.isdigit() and not name.startswith("0")
+    return is_number and int(name) <= HIGHEST_VERSION
 
 
 def _check_file(directory: Path, file: File) -> None:

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
-from kedge_bundle.manifest import FORMATS, MODEL_NAME, FormatName
+from kedge_bundle.manifest import FORMATS, HIGHEST_VERSION, MODEL_NAME, FormatName
 from kedge_bundle.store import staging
 from kedge_exporter.errors import EXIT_CODES, CannotWrite, ExportError, OutputNotWritable, UsageError
 from kedge_exporter.request import HIGHEST_OPSET, LOWEST_OPSET, Exported, ExportRequest, Failed, Job
@@ -95,8 +95,8 @@ def _request(flags: argparse.Namespace, given: list[str]) -> ExportRequest:
             f"--name '{name}': expected at most {_LONGEST_NAME} letters, digits, '_', '-' and '.', beginning with a "
             "letter, a digit or '_'"
         )
-    if flags.version is not None and flags.version < 1:
-        raise UsageError(f"--version {flags.version}: versions are 1, 2, 3 ...")
+    if flags.version is not None and not 1 <= flags.version <= HIGHEST_VERSION:
+        raise UsageError(f"--version {flags.version}: versions are 1, 2, 3 ... up to {HIGHEST_VERSION}")
     if flags.version is not None and (flags.output / name / str(flags.version)).exists():
         raise UsageError(
             f"--version {flags.version}: {flags.output / name / str(flags.version)} exists; published versions never "

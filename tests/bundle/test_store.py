@@ -2,6 +2,7 @@ import json
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -66,6 +67,19 @@ def test_versions_count_up_and_gaps_are_not_filled(tmp_path: Path):
     assert [bundles.publish(bundles.two_output(), tmp_path, "two").manifest.version for _ in range(2)] == [1, 2]
     assert bundles.publish(bundles.two_output(), tmp_path, "two", version=7).manifest.version == 7
     assert bundles.publish(bundles.two_output(), tmp_path, "two").manifest.version == 8
+
+
+@pytest.mark.parametrize("make", [Path.touch, lambda path: path.symlink_to("nowhere")], ids=["file", "dangling link"])
+def test_what_stands_where_a_version_would_go_is_stepped_over(tmp_path: Path, make: Callable[[Path], None]):
+    (tmp_path / "two").mkdir()
+    make(tmp_path / "two" / "1")
+    assert bundles.publish(bundles.two_output(), tmp_path, "two").manifest.version == 2
+
+
+def test_a_directory_beyond_what_the_protocols_can_name_is_no_version(tmp_path: Path):
+    (tmp_path / "two" / str(2**63)).mkdir(parents=True)
+    assert store.versions(tmp_path / "two") == []
+    assert bundles.publish(bundles.two_output(), tmp_path, "two").manifest.version == 1
 
 
 def test_a_version_that_exists_is_never_replaced(tmp_path: Path):

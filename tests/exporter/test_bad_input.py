@@ -89,6 +89,7 @@ def test_a_failure_is_one_json_document_too(export_model: Run, tmp_path: Path) -
         (["--formats", ""], "expected some of saved_model, tflite, onnx"),
         (["--opset", "99"], "--opset 99: expected 13 to 18"),
         (["--version", "0"], "--version 0"),
+        (["--version", str(2**63)], f"--version {2**63}"),
         (["--seed", "-1"], "--seed -1"),
         (["--name", "a/b"], "--name 'a/b'"),
         (["--name", ".."], "--name '..'"),
