@@ -19,6 +19,9 @@ SIZES = (12, 7, 32, 48, 96, 224)
 _KINDS = ("typical", "normal", "zeros", "ones", "large", "tiny")
 _LARGE, _TINY = 10.0, 1e-3
 _DATA_ROWS = 7
+_NUMBERS = "biuf"
+"""Numpy's kinds of dtype that are cast into one another."""
+
 _UNKNOWN_WORD, _UNKNOWN_INTEGER = b"kedge-unknown-word", 1_999_999_973
 _GOLDEN_BYTES = 4 << 20
 _GOLDEN_KINDS = ("data", "typical", "zeros", "large")
@@ -215,18 +218,23 @@ def _row_shape_violations(spec: TensorSpec, array: NDArray[Any]) -> list[str]:
 def _cast(array: NDArray[Any], spec: TensorSpec, source: str) -> NDArray[Any]:
     """The array in the input's dtype, where no value changes but by rounding."""
     dtype = spec.numpy_dtype
-    if object in {array.dtype.type, dtype.type} or array.dtype == dtype:
+    if array.dtype == dtype:
         return array
-    if np.can_cast(array.dtype, dtype, "same_kind") or (array.dtype.kind in "iub" and dtype.kind == "f"):
-        return array.astype(dtype)
-    with np.errstate(invalid="ignore"):
+    wanted = f"{source}: input '{spec.name}' is {spec.dtype} of shape {describe_shape(spec.shape, 'batch')}"
+    if array.dtype.kind not in _NUMBERS or dtype.kind not in _NUMBERS:
+        raise SamplesInvalid(f"{wanted}; the array is {describe_dtype(array)}")
+    with np.errstate(invalid="ignore", over="ignore"):
         cast = array.astype(dtype)
-    if not np.array_equal(cast.astype(array.dtype), array):
-        raise SamplesInvalid(
-            f"{source}: input '{spec.name}' is {spec.dtype} of shape {describe_shape(spec.shape, 'batch')}; "
-            f"values of the array, {describe_dtype(array)}, would change"
-        )
+    if not _keeps_values(array, cast):
+        raise SamplesInvalid(f"{wanted}; values of the array, {describe_dtype(array)}, would change")
     return cast
+
+
+def _keeps_values(array: NDArray[Any], cast: NDArray[Any]) -> bool:
+    """Whether a cast did no more than round; a wrapped integer can come back equal, with another sign on the way."""
+    if cast.dtype.kind == "f":
+        return np.array_equal(np.isfinite(array), np.isfinite(cast))
+    return np.array_equal(cast.astype(array.dtype), array) and np.array_equal(cast < 0, array < 0)
 
 
 def _with_unknown(words: tuple[Any, ...], dtype: str) -> tuple[Any, ...]:

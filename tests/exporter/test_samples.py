@@ -156,6 +156,32 @@ def test_whole_floats_become_integers_and_others_do_not() -> None:
         fitted_data({"x": np.full((4, 3), 2.5)}, signature(spec(3, dtype="int32")), "--data")
 
 
+@pytest.mark.parametrize(
+    ("array", "dtype", "sentence"),
+    [
+        (np.full((4, 3), 2**33 + 5), "int32", "int64, would change"),
+        (np.full((4, 3), 2**63, np.uint64), "int64", "uint64, would change"),
+        (np.full((4, 3), -1), "uint64", "int64, would change"),
+        (np.full((4, 3), 1e300), "float32", "float64, would change"),
+        (np.full((4, 3), 70_000), "float16", "int64, would change"),
+        (np.full((4, 3), np.nan), "int32", "float64, would change"),
+        (np.full((4, 3), b"a", object), "float32", "the array is string"),
+        (np.ones((4, 3), np.float32), "string", "the array is float32"),
+        (np.zeros((4, 3), "M8[D]"), "float32", "the array is datetime64"),
+        (np.ones((4, 3), np.complex64), "float32", "the array is complex64"),
+        (np.zeros((4, 3), [("a", "f4")]), "float32", "the array is "),
+    ],
+)
+def test_samples_that_a_cast_would_change_are_refused(array: np.ndarray[Any, Any], dtype: str, sentence: str) -> None:
+    with pytest.raises(SamplesInvalid, match=rf"--data: input 'x' is {dtype} of shape \[batch, 3\].*{sentence}"):
+        fitted_data({"x": array}, signature(spec(3, dtype=dtype)), "--data")
+
+
+def test_samples_keep_their_own_nan_and_infinity() -> None:
+    fitted, _ = fitted_data({"x": np.array([[1.0, np.nan, np.inf]])}, signature(spec(3)), "--data")
+    assert np.array_equal(fitted["x"], np.array([[1.0, np.nan, np.inf]], np.float32), equal_nan=True)
+
+
 def test_one_array_of_any_name_is_the_one_input() -> None:
     assert fitted_data({"arr_0": np.ones((4, 3))}, signature(spec(3)), "--data")[0].keys() == {"x"}
 
