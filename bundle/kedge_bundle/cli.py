@@ -149,6 +149,7 @@ def _as_table(bundle: Bundle, outcomes: list[_Outcome], code: int) -> str:
 
 
 def _as_json(bundle: Bundle, outcomes: list[_Outcome], code: int) -> str:
+    # Reports go through text: only there does the schema write NaN and infinity as JSON can hold them.
     document = {
         "bundle": str(bundle.directory),
         "name": bundle.manifest.name,
@@ -159,12 +160,12 @@ def _as_json(bundle: Bundle, outcomes: list[_Outcome], code: int) -> str:
                 "format": outcome.artifact.format,
                 "verdict": outcome.verdict,
                 "explanation": outcome.explanation,
-                "report": outcome.report.model_dump(mode="json") if outcome.report else None,
+                "report": json.loads(outcome.report.model_dump_json()) if outcome.report else None,
             }
             for outcome in outcomes
         ],
     }
-    return json.dumps(document, indent=2)
+    return json.dumps(document, indent=2, allow_nan=False)
 
 
 def _refuse(message: str, code: int, *, as_json: bool) -> int:

@@ -4,30 +4,33 @@ Knows no runtime and no file: `replay.py` runs artifacts and asks here.
 """
 
 import math
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from kedge_bundle.signature import Tensors, describe_dtype, describe_shape
 
 Verdict = Literal["bit-exact", "within-tolerance", "failed"]
 """Best first."""
 
+_ATOL_SHARE = 30
 _ORDER: tuple[Verdict, ...] = ("bit-exact", "within-tolerance", "failed")
 
 
 class Budget(BaseModel):
     """The error that an artifact may show: `atol + rtol * scale`, where scale is the output's largest finite value.
 
-    The scale is that of one output in one case, so an output of 1e3 and one of 1e-3 are held to the same precision.
+    The scale is that of one output in one case. `atol` is for cases in which values cancel; it never exceeds
+    `30 * rtol` of the output's largest value over all cases, or it would swamp an output of 1e-7 whole.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
-    rtol: float
-    atol: float
+    rtol: float = Field(ge=0)
+    atol: float = Field(ge=0)
 
     @classmethod
     def for_precision(cls, precision: Literal["float16", "float32", "float64"]) -> "Budget":
@@ -40,6 +43,15 @@ class Budget(BaseModel):
             "float32": cls(rtol=3e-5, atol=1e-6),
             "float64": cls(rtol=1e-10, atol=1e-12),
         }[precision]
+
+    def allowed(self, scale: float, largest: float) -> float:
+        """The largest error allowed, in units of the output.
+
+        Args:
+            scale: the largest finite value of the output in this case.
+            largest: the same over all cases.
+        """
+        return min(self.atol, _ATOL_SHARE * self.rtol * largest) + self.rtol * scale
 
 
 class OutputParity(BaseModel):
@@ -111,7 +123,19 @@ def worst(verdicts: list[Verdict]) -> Verdict:
     return max(verdicts, key=_ORDER.index, default="failed")
 
 
-def compare(case: str, expected: Tensors, actual: Tensors, budget: Budget) -> CaseParity:
+def largest_values(answers: Iterable[Tensors]) -> dict[str, float]:
+    """The largest finite magnitude of each floating-point output over all cases, in units of the output."""
+    largest: dict[str, float] = {}
+    for tensors in answers:
+        for name, array in tensors.items():
+            if array.dtype.kind == "f":
+                largest[name] = max(largest.get(name, 0.0), _scale(array.astype(np.float64)))
+    return largest
+
+
+def compare(
+    case: str, expected: Tensors, actual: Tensors, budget: Budget, largest: Mapping[str, float] | None = None
+) -> CaseParity:
     """Compare one case's answers by name.
 
     Args:
@@ -119,12 +143,16 @@ def compare(case: str, expected: Tensors, actual: Tensors, budget: Budget) -> Ca
         expected: the reference answers, each (rows, ...).
         actual: the artifact's answers; names, dtypes and shapes must be the same.
         budget: the error allowed.
+        largest: the `largest_values` of all cases; those of this case alone when None.
     """
     rows = max((array.shape[0] for array in expected.values() if array.ndim), default=0)
     if not expected or set(expected) != set(actual):
         reason = f"expected the outputs {sorted(expected)}, got {sorted(actual)}" if expected else "nothing to compare"
         return CaseParity(case=case, rows=rows, outputs=(), verdict="failed", reason=reason)
-    outputs = tuple(_compare_output(name, expected[name], actual[name], budget) for name in expected)
+    largest = largest_values([expected]) if largest is None else largest
+    outputs = tuple(
+        _compare_output(name, expected[name], actual[name], budget, largest.get(name, 0.0)) for name in expected
+    )
     return CaseParity(case=case, rows=rows, outputs=outputs, verdict=worst([output.verdict for output in outputs]))
 
 
@@ -140,8 +168,12 @@ def report(format_name: str, device: str, cases: list[CaseParity]) -> ParityRepo
     return ParityReport(format=format_name, device=device, cases=tuple(cases), verdict=verdict, reason=reason)
 
 
+def _scale(array: NDArray[np.float64]) -> float:
+    return float(np.abs(array[np.isfinite(array)]).max(initial=0.0))
+
+
 def _compare_output(
-    name: str, expected: NDArray[np.generic], actual: NDArray[np.generic], budget: Budget
+    name: str, expected: NDArray[np.generic], actual: NDArray[np.generic], budget: Budget, largest: float
 ) -> OutputParity:
     def failed(reason: str) -> OutputParity:
         return OutputParity(output=name, values=int(expected.size), verdict="failed", reason=reason)
@@ -154,7 +186,7 @@ def _compare_output(
         return failed("the output holds no value")
     if expected.dtype.kind != "f":
         return _compare_exactly(name, expected, actual)
-    return _compare_floats(name, expected.astype(np.float64), actual.astype(np.float64), budget)
+    return _compare_floats(name, expected.astype(np.float64), actual.astype(np.float64), budget, largest)
 
 
 def _compare_exactly(name: str, expected: NDArray[np.generic], actual: NDArray[np.generic]) -> OutputParity:
@@ -166,7 +198,7 @@ def _compare_exactly(name: str, expected: NDArray[np.generic], actual: NDArray[n
 
 
 def _compare_floats(
-    name: str, expected: NDArray[np.float64], actual: NDArray[np.float64], budget: Budget
+    name: str, expected: NDArray[np.float64], actual: NDArray[np.float64], budget: Budget, largest: float
 ) -> OutputParity:
     finite, finite_actual = np.isfinite(expected), np.isfinite(actual)
     counts = {
@@ -179,20 +211,22 @@ def _compare_floats(
         where = int(np.flatnonzero((finite != finite_actual).ravel())[0]) if (finite != finite_actual).any() else -1
         reason = "NaN or infinity stand in other places" if where >= 0 else "NaN and infinities are not the same ones"
         return OutputParity(output=name, values=expected.size, verdict="failed", reason=reason, **counts)
-    error = np.abs(expected[finite] - actual[finite])
-    largest = float(error.max(initial=0.0))
-    scale = float(np.abs(expected[finite]).max(initial=0.0))
-    allowed = budget.atol + budget.rtol * scale
-    fits = largest <= allowed
-    verdict: Verdict = "failed" if not fits else "bit-exact" if largest == 0 else "within-tolerance"
+    with np.errstate(over="ignore"):  # of float64 answers; an infinite error is one that does not fit
+        error = np.abs(expected[finite] - actual[finite])
+        rms_error = float(np.sqrt(np.mean(error**2))) if error.size else 0.0
+    worst_error = float(error.max(initial=0.0))
+    scale = _scale(expected)
+    allowed = budget.allowed(scale, largest)
+    fits = worst_error <= allowed
+    verdict: Verdict = "failed" if not fits else "bit-exact" if worst_error == 0 else "within-tolerance"
     return OutputParity(
         output=name,
         values=expected.size,
-        max_abs_error=largest,
-        rms_error=float(np.sqrt(np.mean(error**2))) if error.size else 0.0,
+        max_abs_error=worst_error,
+        rms_error=rms_error,
         scale=scale,
         allowed=allowed,
         verdict=verdict,
-        reason="" if fits else f"largest error {largest:.3g}, allowed {allowed:.3g} at a scale of {scale:.3g}",
+        reason="" if fits else f"largest error {worst_error:.3g}, allowed {allowed:.3g} at a scale of {scale:.3g}",
         **counts,
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from kedge_bundle.cases import Case
 from kedge_bundle.errors import RunFailed
 from kedge_bundle.manifest import Artifact, RuntimeOptions
-from kedge_bundle.parity import Budget, CaseParity, ParityReport, compare, report
+from kedge_bundle.parity import Budget, CaseParity, ParityReport, compare, largest_values, report
 from kedge_bundle.runtimes import open_runtime
 from kedge_bundle.runtimes.base import Runtime
 from kedge_bundle.signature import row_count
@@ -14,7 +14,10 @@ from kedge_bundle.store import Bundle
 
 def replay(runtime: Runtime, cases: Iterable[Case], budget: Budget) -> ParityReport:
     """Run every case and compare every output by name. A run that fails is a failed case, not an exception."""
-    return report(runtime.artifact.format, runtime.device, [_replay_case(runtime, case, budget) for case in cases])
+    cases = list(cases)
+    largest = largest_values(case.outputs for case in cases)
+    compared = [_replay_case(runtime, case, budget, largest) for case in cases]
+    return report(runtime.artifact.format, runtime.device, compared)
 
 
 def verify(bundle: Bundle, artifact: Artifact, options: RuntimeOptions | None = None) -> ParityReport:
@@ -27,8 +30,8 @@ def verify(bundle: Bundle, artifact: Artifact, options: RuntimeOptions | None = 
         return replay(runtime, bundle.golden, bundle.manifest.budget)
 
 
-def _replay_case(runtime: Runtime, case: Case, budget: Budget) -> CaseParity:
+def _replay_case(runtime: Runtime, case: Case, budget: Budget, largest: dict[str, float]) -> CaseParity:
     try:
-        return compare(case.name, case.outputs, runtime.run(case.inputs), budget)
+        return compare(case.name, case.outputs, runtime.run(case.inputs), budget, largest)
     except RunFailed as error:
         return CaseParity(case=case.name, rows=row_count(case.inputs), outputs=(), verdict="failed", reason=str(error))

@@ -1,9 +1,11 @@
+import json
 import math
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
-from kedge_bundle.parity import Budget, compare, report, worst
+from kedge_bundle.parity import Budget, compare, largest_values, report, worst
 
 BUDGET = Budget(rtol=1e-4, atol=1e-6)
 
@@ -108,6 +110,39 @@ def test_one_failed_case_fails_the_report_and_is_named():
 def test_the_worst_verdict_wins_and_none_is_a_failure():
     assert worst([]) == "failed"
     assert worst(["bit-exact", "within-tolerance"]) == "within-tolerance"
+
+
+FLOAT32 = Budget.for_precision("float32")
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-3, 1e-6, 1e-9, 1e-20])
+def test_zeros_are_no_answer_at_any_scale(scale: float):
+    expected = answers(y=[scale, -scale])
+    assert compare("c", expected, answers(y=[0, 0]), FLOAT32).verdict == "failed"
+    assert compare("c", expected, answers(y=[scale * 1.01, -scale]), FLOAT32).verdict == "failed"
+    assert compare("c", expected, answers(y=[scale * (1 + 1e-6), -scale]), FLOAT32).verdict == "within-tolerance"
+
+
+def test_a_case_in_which_values_cancel_is_measured_by_what_the_output_reaches_elsewhere():
+    usual, cancelled = answers(y=[1.0]), answers(y=[0.0])
+    largest = largest_values([usual, cancelled])
+    assert largest == {"y": 1.0}
+    assert compare("zeros", cancelled, answers(y=[5e-7]), FLOAT32, largest).verdict == "within-tolerance"
+    assert compare("zeros", cancelled, answers(y=[5e-6]), FLOAT32, largest).verdict == "failed"
+
+
+def test_an_error_beyond_float64_fails_and_is_still_json():
+    expected = {"y": np.array([1.7e308])}
+    case = compare("c", expected, {"y": -expected["y"]}, Budget.for_precision("float64"))
+    assert case.verdict == "failed"
+    made = json.loads(report("onnx", "cpu", [case]).model_dump_json())
+    assert made["cases"][0]["outputs"][0]["max_abs_error"] == "Infinity"
+
+
+@pytest.mark.parametrize("changes", [{"rtol": math.nan}, {"atol": math.inf}, {"atol": -1.0}])
+def test_a_budget_is_finite_and_not_negative(changes: dict):
+    with pytest.raises(ValidationError):
+        Budget(**({"rtol": 1e-5, "atol": 1e-6} | changes))
 
 
 def test_half_precision_gets_a_half_precision_budget():
