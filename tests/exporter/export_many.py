@@ -32,6 +32,7 @@ EXPORTED: dict[str, tuple[FormatName, ...]] = {
     "scorer": EDGE,
     "pair": ("onnx",),
     "captioner": ("onnx",),
+    "echo": EDGE,
 }
 NEEDS_OWN = {"one_row", "scorer", "pair", "captioner"}
 REFUSED: dict[str, tuple[FormatName, ...]] = {

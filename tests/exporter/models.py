@@ -125,6 +125,12 @@ def half() -> keras.Model:
     return keras.Sequential([keras.Input((3,)), layers.Dense(2, dtype="bfloat16", name="half")])
 
 
+def echo() -> keras.Model:
+    """An input that is an output as well, under the same name; ONNX names every tensor once."""
+    key = keras.Input((3,), name="key")
+    return keras.Model(key, [key, layers.Dense(2, name="answer")(key)])
+
+
 def stateful() -> keras.Model:
     return keras.Sequential([keras.Input((4, 3), batch_size=1), layers.LSTM(2, stateful=True, name="memory")])
 
@@ -137,7 +143,7 @@ def bytecode() -> keras.Model:
 
 BUILDERS: tuple[Callable[[], Any], ...] = (
     cnn, sequential, dicts, lstm, augmented, grouped, nested, four_rows, deferred, one_row, scorer, pair, captioner,
-    words, half, stateful, bytecode,
+    echo, words, half, stateful, bytecode,
 )  # fmt: skip
 
 

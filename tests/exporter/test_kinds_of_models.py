@@ -22,6 +22,7 @@ NAMES = {
     "scorer": (["input_0"], ["score", "total"]),
     "pair": (["input_0", "input_1"], ["output_0", "output_1"]),
     "captioner": (["image", "tokens"], ["output_0"]),
+    "echo": (["key"], ["key", "answer"]),
 }
 
 
@@ -93,6 +94,13 @@ def test_what_runs_with_one_row_only_is_fixed_to_one_row(exports: Exports) -> No
     listed = {file.path for file in manifest.files} | {"manifest.json"}
     directory = exports.repository / "one_row" / "1"
     assert {path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()} == listed
+
+
+def test_an_output_named_like_an_input_is_mapped_in_onnx(exports: Exports) -> None:
+    artifact = exports.bundle("echo").manifest.artifact("onnx")
+    assert artifact is not None
+    assert artifact.inputs == {"key": "key"}
+    assert artifact.outputs == {"key": "key_1", "answer": "answer"}
 
 
 def test_names_that_tensorflow_does_not_take_are_mapped(exports: Exports) -> None:

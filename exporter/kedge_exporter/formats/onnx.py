@@ -13,13 +13,14 @@ from keras.src.export.tf2onnx_lib import patch_tf2onnx
 from onnx import ModelProto
 
 from kedge_bundle.manifest import Artifact
-from kedge_bundle.signature import TensorSpec
+from kedge_bundle.signature import Signature, TensorSpec
 from kedge_bundle.store import describe_file
 from kedge_exporter.errors import FormatImpossible
 from kedge_exporter.formats import ConvertOptions
 from kedge_exporter.formats.onnx_handlers import HANDLERS
 from kedge_exporter.formats.onnx_names import rename_tensors
 from kedge_exporter.keras_model import describe
+from kedge_exporter.naming import unique
 from kedge_exporter.tracing import Frozen
 from kedge_exporter.writing import as_write_error
 
@@ -36,7 +37,8 @@ def convert(frozen: Frozen, directory: Path, options: ConvertOptions) -> Artifac
         # Keras compiles grouped convolutions apart; ONNX has them as an attribute of Conv.
         frozen = frozen.inlined()
     model = _converted(frozen, options.opset)
-    _take_keras_names(model, frozen)
+    outputs = _output_names(frozen.signature)
+    _take_keras_names(model, frozen, outputs)
     _clean(model)
     _check(model)
     path = directory / _FILE
@@ -50,7 +52,7 @@ def convert(frozen: Frozen, directory: Path, options: ConvertOptions) -> Artifac
         path=_FILE,
         files=(describe_file(directory, path),),
         inputs={name: name for name in frozen.signature.input_names},
-        outputs={name: name for name in frozen.signature.output_names},
+        outputs=outputs,
         batch=frozen.batch or "dynamic",
         opset=options.opset,
         ops=tuple(sorted(_ops(model))),
@@ -110,18 +112,29 @@ class _ErrorRecords(logging.Handler):
         self._logger.removeHandler(self)
 
 
-def _take_keras_names(model: ModelProto, frozen: Frozen) -> None:
+def _output_names(signature: Signature) -> dict[str, str]:
+    """Keras output name -> ONNX name: the same, but where an input has it, since ONNX names every tensor once."""
+    names = (*signature.input_names, *signature.output_names)
+    return dict(zip(signature.output_names, unique(names)[len(signature.inputs) :], strict=True))
+
+
+def _take_keras_names(model: ModelProto, frozen: Frozen, outputs: dict[str, str]) -> None:
     """Rename inputs and outputs, put them in Keras' order, and write their shapes as the signature has them."""
     signature = frozen.signature
+    inputs = {name: name for name in signature.input_names}
     renamed = {f"{frozen.arguments[name]}:0": name for name in signature.input_names}
-    renamed |= {tensor.name: name for name, tensor in zip(frozen.output_order, frozen.function.outputs, strict=True)}
+    tensors = zip(frozen.output_order, frozen.function.outputs, strict=True)
+    renamed |= {tensor.name: outputs[name] for name, tensor in tensors}
     rename_tensors(model.graph, renamed)
-    for values, specs in ((model.graph.input, signature.inputs), (model.graph.output, signature.outputs)):
+    for values, specs, names in (
+        (model.graph.input, signature.inputs, inputs),
+        (model.graph.output, signature.outputs, outputs),
+    ):
         by_name = {value.name: value for value in values}
-        if by_name.keys() != {spec.name for spec in specs}:
-            expected = [spec.name for spec in specs]
+        if by_name.keys() != set(names.values()):
+            expected = list(names.values())
             raise FormatImpossible(FORMAT, f"tf2onnx gave the tensors {sorted(by_name)}, expected {expected}")
-        ordered = [by_name[spec.name] for spec in specs]
+        ordered = [by_name[names[spec.name]] for spec in specs]
         for value, spec in zip(ordered, specs, strict=True):
             _write_shape(value, spec)
         del values[:]
