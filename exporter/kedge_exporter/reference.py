@@ -1,11 +1,13 @@
 """Keras' own answers to the cases of the proof."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kedge_bundle.cases import Case
+from kedge_bundle.parity import Budget
 from kedge_bundle.signature import Signature, Tensors, describe_shape
 from kedge_exporter.errors import ModelRefused
 from kedge_exporter.samples import SIZES, Draw, has_open_sizes, make_cases, one_case
@@ -40,7 +42,41 @@ def reference_answers(loaded: "LoadedModel", inputs: list[Draw], data: Tensors |
             if case.name.startswith(("typical", "data")):
                 raise
             notes.append(f"case '{case.name}' is not part of the proof: {error}")
+    notes += [
+        f"the output '{name}' is the same for every input of the proof, which therefore says little of the weights "
+        "behind it; is the model trained? --data gives the proof real inputs"
+        for name in constant_outputs(cases, Budget.for_precision(loaded.precision))
+    ]
     return Reference(cases, tuple(notes))
+
+
+def constant_outputs(cases: list[Case], budget: Budget) -> list[str]:
+    """The outputs whose rows differ by no more than the error that the proof allows: wrong weights would pass, too."""
+    names = cases[0].outputs if cases else {}
+    return [name for name in names if not _varies([case.outputs[name] for case in cases], budget)]
+
+
+def _varies(answers: list[NDArray[np.generic]], budget: Budget) -> bool:
+    """Whether rows of the same shape differ, or there are no two of them to compare."""
+    rows: dict[tuple[int, ...], list[NDArray[np.generic]]] = {}
+    for answer in answers:
+        for row in answer if answer.ndim else [answer]:
+            rows.setdefault(row.shape, []).append(row)
+    comparable = [np.stack(group) for group in rows.values() if len(group) > 1]
+    return not comparable or any(_rows_differ(group, budget) for group in comparable)
+
+
+def _rows_differ(rows: NDArray[Any], budget: Budget) -> bool:
+    """Whether any value differs between rows, shape (rows, ...), by more than the proof would notice."""
+    if rows.dtype.kind != "f":
+        return bool((rows != rows[0]).any())
+    values = rows.astype(np.float64)
+    finite = np.isfinite(values)
+    if not np.array_equal(finite, np.broadcast_to(finite[0], finite.shape)):
+        return True
+    values = np.where(finite, values, 0.0)
+    scale = float(np.abs(values).max(initial=0.0))
+    return float(np.ptp(values, axis=0).max(initial=0.0)) > budget.allowed(scale, scale)
 
 
 def check_answers(cases: list[Case], signature: Signature) -> None:
