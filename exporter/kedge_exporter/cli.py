@@ -31,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     log: Path | None = None
     outcome: Exported | Failed
     signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup means it
+        signal.signal(signal.SIGHUP, _stop)
     try:
         flags = _parser().parse_args(given)
         _check_installed()
@@ -178,5 +180,5 @@ def _failed(error: ExportError) -> Failed:
     return Failed(error=str(error), kind=error.kind, exit_code=error.exit_code)
 
 
-def _stop(*_: object) -> NoReturn:
-    raise SystemExit(128 + signal.SIGTERM)
+def _stop(number: int, _frame: object) -> NoReturn:
+    raise SystemExit(128 + number)
