@@ -3,7 +3,9 @@
 They answer while the event loop is busy, and whatever is sent to them cannot hold it up.
 """
 
+import contextlib
 import json
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -123,7 +125,8 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, address: Address, pages: Pages) -> None:
         self.address_family = address.family
         self.pages = pages
-        self._slots = threading.BoundedSemaphore(_CONNECTIONS)
+        self._open: dict[Any, None] = {}  # oldest first
+        self._lock = threading.Lock()
         super().__init__((address.host, address.port), _Handler)
 
     def server_bind(self) -> None:
@@ -132,18 +135,23 @@ class _Server(ThreadingHTTPServer):
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 (socketserver's own types)
-        """Serve the connection in a thread, or drop it where too many are open."""
-        if self._slots.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
-            self.shutdown_request(request)
+        """Serve the connection in a thread. Where too many are open the oldest is cut: slow ones keep no probe out."""
+        with self._lock:
+            oldest = next(iter(self._open)) if len(self._open) >= _CONNECTIONS else None
+            self._open.pop(oldest, None)
+            self._open[request] = None
+        if oldest is not None:
+            with contextlib.suppress(OSError):  # it has just ended by itself
+                oldest.shutdown(socket.SHUT_RDWR)
+        super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 (as above)
-        """Serve one connection and give its slot back."""
+        """Serve one connection and make room for another."""
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._slots.release()
+            with self._lock:
+                self._open.pop(request, None)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401, ARG002 (as above)
         """Clients that hang up are no news; the standard library prints a traceback for each."""
