@@ -25,8 +25,9 @@ Protocol = Literal["tensorflow-serving", "open-inference"]
 T = TypeVar("T")
 _log = structlog.get_logger("kedge.pipeline")
 
-_CHECKED_ON_THE_LOOP_BYTES = 1 << 20
-"""Larger requests are checked in a thread: at about a millisecond for a megabyte, others would wait for them."""
+_ON_THE_LOOP_BYTES = 1 << 20
+"""Larger requests are decoded and checked in a thread: at a millisecond for a megabyte of numbers, and a hundred for
+one of short strings, others would wait for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +71,17 @@ class Pipeline:
         self._metrics = metrics
         self._policy = policy
 
-    async def predict(self, protocol: Protocol, decode: Callable[[], Call], encode: Callable[[Answer], T]) -> T:
+    async def predict(
+        self, protocol: Protocol, decode: Callable[[], Call], encode: Callable[[Answer], T], request_bytes: int = 0
+    ) -> T:
         """Answer one request; every phase and the outcome is timed and counted, whatever becomes of it.
 
         Args:
             protocol: for the metrics.
-            decode: gives the call; runs on the event loop. May raise InvalidInput, ModelNotFound, NotSupported.
+            decode: gives the call; runs in a thread where the request is large. May raise InvalidInput,
+                ModelNotFound, NotSupported.
             encode: makes the wire's answer; runs in an instance's thread, so it must touch only what it is given.
+            request_bytes: how large the request is that `decode` reads.
 
         Raises:
             ServingError: one of `errors.py`; anything else is a fault of ours.
@@ -84,7 +89,7 @@ class Pipeline:
         record = self._metrics.start(protocol)
         deadline: float | None = None
         try:
-            call = decode()
+            call = decode() if request_bytes <= _ON_THE_LOOP_BYTES else await asyncio.to_thread(decode)
             decoded_at = time.perf_counter()
             record.phases["decode"] = decoded_at - record.started_at
             deadline = call.deadline
@@ -114,7 +119,7 @@ class Pipeline:
 
     async def _check_inputs(self, call: Call, loaded: Loaded) -> InputReport:
         arguments = (call.inputs, loaded.contract, self._policy, call.violations, call.outputs)
-        if sum([array.nbytes for array in call.inputs.values()]) <= _CHECKED_ON_THE_LOOP_BYTES:
+        if sum([array.nbytes for array in call.inputs.values()]) <= _ON_THE_LOOP_BYTES:
             return check_inputs(*arguments)
         return await asyncio.to_thread(check_inputs, *arguments)
 

@@ -1,4 +1,5 @@
 import asyncio
+import threading
 import time
 from typing import Any, get_args
 
@@ -156,6 +157,21 @@ def test_a_request_that_cannot_be_decoded_belongs_to_no_model(bundles: Bundles):
             await served.pipeline.predict("open-inference", decode, lambda answer: answer)
         labels = {"model": "", "version": "", "protocol": "open-inference", "code": "INVALID_ARGUMENT"}
         assert served.sample("kedge_requests_total", labels) == 1
+
+    play(bundles["identity"], story)
+
+
+@pytest.mark.parametrize("request_bytes", [100, 2 << 20])
+def test_large_requests_are_decoded_off_the_event_loop(bundles: Bundles, request_bytes: int):
+    async def story(served: Serving) -> None:
+        threads: list[threading.Thread] = []
+
+        def decode() -> Call:
+            threads.append(threading.current_thread())
+            return Call("identity", {"x": np.zeros((1, 4), np.float32)})
+
+        await served.pipeline.predict("open-inference", decode, lambda answer: answer, request_bytes)
+        assert (threads == [threading.current_thread()]) == (request_bytes == 100)
 
     play(bundles["identity"], story)
 

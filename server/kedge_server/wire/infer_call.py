@@ -17,7 +17,7 @@ from kedge_server.pipeline import Answer, Call
 from kedge_server.wire.codec.open_inference import datatype_of, decode_contents, decode_raw, encode_raw
 from kedge_server.wire.codec.shapes import TensorInvalid, checked_shape
 from kedge_server.wire.observed import Metadata, observed_metadata
-from kedge_server.wire.services import parsed
+from kedge_server.wire.services import check_number, parsed
 
 _Input = ModelInferRequest.InferInputTensor
 
@@ -43,12 +43,14 @@ class InferCall:
         """Parse the request; what is wrong with its tensors goes into the call's violations.
 
         Raises:
-            InvalidInput: it cannot be parsed or names no model.
+            InvalidInput: it cannot be parsed, names no model, or has absurdly many tensors.
             ModelNotFound: the version is no number.
             NotSupported: it belongs to a sequence of requests.
         """
         request = parsed(ModelInferRequest, self._data)
         self._data = b""
+        for field in ("inputs", "outputs", "raw_input_contents"):
+            check_number(field, getattr(request, field))
         self._id = request.id
         if any(name in request.parameters for name in _SEQUENCE):
             raise NotSupported("sequences of requests are not served: every request stands alone")

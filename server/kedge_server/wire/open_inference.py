@@ -102,7 +102,7 @@ class OpenInferenceService:
     async def model_infer(self, data: bytes, context: Context) -> bytes:
         """Answer a ModelInferRequest."""
         call = InferCall(data, context.time_remaining())
-        response, trailing = await self._pipeline.predict("open-inference", call.decode, call.encode)
+        response, trailing = await self._pipeline.predict("open-inference", call.decode, call.encode, len(data))
         if trailing:
             context.set_trailing_metadata(trailing)
         return response

@@ -12,7 +12,7 @@ from kedge_server.pipeline import Answer, Call
 from kedge_server.wire.codec import tensor_proto
 from kedge_server.wire.codec.shapes import TensorInvalid
 from kedge_server.wire.observed import Metadata, observed_metadata
-from kedge_server.wire.services import parsed
+from kedge_server.wire.services import check_number, parsed
 
 SIGNATURE = "serving_default"
 
@@ -33,11 +33,13 @@ class PredictCall:
         """Parse the request; what is wrong with its tensors goes into the call's violations.
 
         Raises:
-            InvalidInput: it cannot be parsed or names no model.
+            InvalidInput: it cannot be parsed, names no model, or has absurdly many tensors.
             ModelNotFound: it asks for a signature that no model has.
         """
         request = parsed(PredictRequest, self._data)
         self._data = b""
+        for field in ("inputs", "output_filter"):
+            check_number(field, getattr(request, field))
         spec = request.model_spec
         check_spec(spec)
         inputs, violations = _decode_inputs(request)

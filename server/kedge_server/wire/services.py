@@ -4,7 +4,7 @@ Requests come as bytes, so that a message which cannot be parsed is the caller's
 the calls that are timed are timed with their parsing.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sized
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
@@ -48,6 +48,9 @@ class Refused:
     why: str
 
 
+_MOST_ELEMENTS = 4096
+"""Of one kind in a request. No model has so many inputs, and a message of 64 MB holds millions of empty ones."""
+
 Answers = Mapping[str, Unary | Stream | Raw | Refused]
 
 
@@ -80,6 +83,17 @@ def parsed(message: type[M], data: bytes) -> M:
     except DecodeError as error:
         name = message.DESCRIPTOR.full_name
         raise InvalidInput([Violation("request", f"the request cannot be parsed as {name}")]) from error
+
+
+def check_number(field: str, elements: Sized) -> None:
+    """Refuse a request with absurdly many of something before each of them is looked at.
+
+    Raises:
+        InvalidInput: there are more than any model has inputs.
+    """
+    if len(elements) > _MOST_ELEMENTS:
+        text = f"{field}: expected at most {_MOST_ELEMENTS}, got {len(elements)}"
+        raise InvalidInput([Violation(field, text)])
 
 
 def _handler(method: MethodDescriptor, answer: Unary | Stream | Raw | Refused) -> "grpc.RpcMethodHandler[Any, Any]":

@@ -59,7 +59,7 @@ class PredictionService:
     async def predict(self, data: bytes, context: Context) -> bytes:
         """Answer a PredictRequest."""
         call = PredictCall(data, context.time_remaining())
-        response, metadata = await self._pipeline.predict("tensorflow-serving", call.decode, call.encode)
+        response, metadata = await self._pipeline.predict("tensorflow-serving", call.decode, call.encode, len(data))
         if metadata:
             context.set_trailing_metadata(metadata)
         return response

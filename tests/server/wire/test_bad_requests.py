@@ -176,6 +176,46 @@ def test_strings_that_are_no_utf_8_are_refused_and_not_taken_for_a_fault_of_the_
         assert description.endswith("got the byte 0xff in the string at [0, 3]")
 
 
+def test_one_value_for_a_whole_shape_is_answered(caller: Caller):
+    predict = tfs.PredictRequest()
+    predict.model_spec.name = "two"
+    for name, value in (("a", 1.0), ("b", 2.0)):
+        tensor = predict.inputs[name]
+        tensor.CopyFrom(tensor_proto.encode(np.array(value, np.float32)))
+        for size in (5, 3):
+            tensor.tensor_shape.dim.add(size=size)
+    answer = caller.ask(PREDICT, predict, tfs.PredictResponse)
+    assert tensor_proto.decode(answer.outputs["total"]).tolist() == [[9.0] * 3] * 5
+
+
+MANY = 5000
+
+
+def many_predicts() -> dict[str, tfs.PredictRequest]:
+    requests = {
+        "inputs": tfs.PredictRequest(inputs={str(i): tensor_proto.encode(np.zeros(0)) for i in range(MANY)}),
+        "output_filter": tfs.PredictRequest(output_filter=["total"] * MANY),
+    }
+    for request in requests.values():
+        request.model_spec.name = "two"
+    return requests
+
+
+def many_infers() -> dict[str, oip.ModelInferRequest]:
+    Input, Output = oip.ModelInferRequest.InferInputTensor, oip.ModelInferRequest.InferRequestedOutputTensor  # noqa: N806 (types)
+    return {
+        "inputs": oip.ModelInferRequest(model_name="two", inputs=[Input()] * MANY),
+        "outputs": oip.ModelInferRequest(model_name="two", outputs=[Output()] * MANY),
+        "raw_input_contents": oip.ModelInferRequest(model_name="two", raw_input_contents=[b""] * MANY),
+    }
+
+
+def test_absurdly_many_tensors_are_refused_before_each_is_looked_at(caller: Caller):
+    for path, requests in ((INFER, many_infers()), (PREDICT, many_predicts())):
+        for field, request in requests.items():
+            assert violations(caller.refusal(path, request)) == [(field, f"{field}: expected at most 4096, got {MANY}")]
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_random_requests_are_answered_or_refused(caller: Caller, seed: int):
     chance = random.Random(seed)  # noqa: S311 (fuzz, not secrets)

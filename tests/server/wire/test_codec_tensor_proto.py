@@ -51,6 +51,7 @@ def test_one_typed_value_fills_the_shape(dtype: str):
     one.tensor_shape.dim.add(size=2)
     one.tensor_shape.dim.add(size=3)
     assert same(decode(one), extremes(dtype, (1,)).repeat(6).reshape(2, 3))
+    assert decode(one).strides == (0, 0), "memory was allocated before anybody knows whether the shape is right"
 
 
 def test_one_value_does_not_fill_the_memory():

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from itertools import islice
 
 _MAX_RANK = 32
 _MAX_VALUES = 1 << 40
@@ -20,9 +21,9 @@ def checked_shape(sizes: Iterable[int]) -> tuple[int, ...]:
     Raises:
         TensorInvalid: a negative size, more axes or more values than any tensor here has.
     """
-    shape = tuple(sizes)
+    shape = tuple(islice(sizes, _MAX_RANK + 1))
     if len(shape) > _MAX_RANK:
-        raise TensorInvalid(f"expected at most {_MAX_RANK} axes, got {len(shape)}")
+        raise TensorInvalid(f"expected at most {_MAX_RANK} axes, got {len(shape)} or more")
     if any(size < 0 for size in shape):
         raise TensorInvalid(
             f"expected the size of every axis, got the shape {shown(shape)}; only a model leaves one open"

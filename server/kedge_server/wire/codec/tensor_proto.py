@@ -51,7 +51,7 @@ _FIELDS: dict[str, tuple[str, type[np.generic]]] = {
 
 _NOT_VALUES = {"dtype", "tensor_shape", "version_number"}
 _MAX_REPEATED_BYTES = 64 << 20
-"""How large one value may be repeated to: otherwise a message of 40 bytes would fill the memory."""
+"""How large one value may be repeated to: otherwise a message of 40 bytes would become a run that fills the memory."""
 
 _FIXED_WIDTH = {"bool", "float32", "float64"}
 """Dtypes whose packed field is, on the wire, the array's own bytes: a copy instead of a conversion of each value."""
@@ -62,6 +62,9 @@ _LOW_SEVEN_BITS, _MORE_FOLLOWS = 0x7F, 0x80
 
 def decode(proto: pb.TensorProto) -> NDArray[np.generic]:
     """The array that a TensorProto carries; `tensor_content` is viewed read-only, typed values are copied.
+
+    One value for a whole shape becomes a read-only view that repeats it: nothing of that size is allocated for inputs
+    that are refused later, however many of them a message has.
 
     Raises:
         TensorInvalid: an unknown dtype or rank, a bad shape, values in another field or of another number than
@@ -135,7 +138,7 @@ def _from_values(proto: pb.TensorProto, dtype: str, shape: tuple[int, ...]) -> N
             f"one value would be repeated to fill the shape {shown(shape)}: {count * flat.itemsize} bytes, "
             f"more than {_MAX_REPEATED_BYTES}"
         )
-    return np.full(shape, flat[0], flat.dtype)
+    return np.broadcast_to(flat, shape)
 
 
 def _flat(values: Any, dtype: str) -> NDArray[np.generic]:  # noqa: ANN401 (a list of bytes or an array)
