@@ -48,6 +48,8 @@ def check_free(address: Address) -> None:
 def why_not(error: Exception) -> str:
     """Why an address could not be listened on, in words."""
     if isinstance(error, OSError):
+        if error.errno and error.errno < 0:  # the resolver's codes, which the system has no words for
+            return "no address is known here for this host name"
         if error.errno == errno.EADDRINUSE:
             return "another process listens there already"
         return os.strerror(error.errno) if error.errno else str(error)

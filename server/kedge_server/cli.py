@@ -23,6 +23,7 @@ A flag wins over the environment."""
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until told to stop, and return the exit code."""
+    _take_standard_streams()
     parser = argparse.ArgumentParser(
         prog="serve-model",
         description="Serve exported bundles over gRPC, with metrics and health over HTTP.",
@@ -40,6 +41,17 @@ def main(arguments: list[str] | None = None) -> int:
     from kedge_server.app import serve  # noqa: PLC0415 (--help and usage errors must not wait for gRPC)
 
     return serve(settings)
+
+
+def _take_standard_streams() -> None:
+    """Put /dev/null where standard streams are closed: a socket that got their number would be sent logs."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w")
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ class Settings(BaseModel):
         default=0, ge=0, le=256, description="Threads inside one run. 0: as many as the bundle was proven with."
     )
     max_batch_rows: int = Field(
-        default=32, ge=1, description="Rows of a batch of several requests. A larger request runs alone."
+        default=32, ge=1, le=65_536, description="Rows of a batch of several requests. A larger request runs alone."
     )
     batch_window_ms: float = Field(
         default=0.0,
@@ -90,6 +90,7 @@ class Settings(BaseModel):
     queue_rows: int = Field(
         default=1024,
         ge=1,
+        le=2**31 - 1,
         description="Rows that may wait for each model version, and the rows of a request at most. More is refused "
         "with RESOURCE_EXHAUSTED.",
     )
@@ -104,10 +105,16 @@ class Settings(BaseModel):
         "metadata, or refused.",
     )
     input_stats_margin: float = Field(
-        default=0.1, ge=0, description="Share of the training range that a value may lie outside of it."
+        default=0.1,
+        ge=0,
+        allow_inf_nan=False,
+        description="Share of the training range that a value may lie outside of it.",
     )
     input_stats_z_score: float = Field(
-        default=8.0, gt=0, description="Training standard deviations that a value may lie from the training mean."
+        default=8.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Training standard deviations that a value may lie from the training mean.",
     )
     nonfinite_inputs: Literal["reject", "observe"] = Field(
         default="reject", description="Whether NaN and infinity in inputs are refused or only counted."

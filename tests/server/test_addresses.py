@@ -23,6 +23,12 @@ def test_a_port_that_is_taken_is_told_as_such():
         assert why_not(caught.value) == "another process listens there already"
 
 
+def test_a_host_that_nobody_knows_is_told_as_such():
+    with pytest.raises(OSError) as caught:  # noqa: PT011 (the message is the resolver's)
+        check_free(Address("no-such-host.invalid", 0))
+    assert why_not(caught.value) == "no address is known here for this host name"
+
+
 def test_a_free_port_stays_free():
     check_free(Address("127.0.0.1", 0))
 

@@ -1,5 +1,6 @@
 """The server as its users start it: a process, its ports, its signals, its exit codes."""
 
+import os
 import shutil
 import signal
 import socket
@@ -20,7 +21,7 @@ from kedge_server.client import Client, ClientError, ServerUnreachable
 from tests.server.callers import Callers
 from tests.server.in_process import tampered
 from tests.services.bundles import identity, publish, slow_matmul, two_output
-from tests.services.server_process import ServerProcess, running_server, started_server
+from tests.services.server_process import COMMAND, ServerProcess, running_server, started_server
 
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
 SLOW_LOAD = ("--max-batch-rows", "4096", "--queue-rows", "4096")
@@ -318,6 +319,32 @@ def test_the_port_is_free_again_once_it_has_ended(models: Path):
         client.predict("two", ones(), timeout_s=5)
     with running_server(models / "two", "--grpc-address", address) as again:
         assert again.grpc == address
+
+
+def test_it_serves_where_its_standard_streams_are_closed(models: Path):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    command = [str(COMMAND), str(models / "two"), "--http-address", "127.0.0.1:0", "--grpc-address", address]
+    process = subprocess.Popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command])
+    try:
+        with Client(address) as client:
+            end = time.monotonic() + 30
+            while not answers(client) and time.monotonic() < end:
+                time.sleep(0.1)
+            assert client.ask("two", ones()).version == 2
+        assert {Path(f"/proc/{process.pid}/fd/{number}").readlink() for number in range(3)} == {Path(os.devnull)}
+        process.terminate()
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait(30)
+
+
+def answers(client: Client) -> bool:
+    try:
+        return client.is_ready("two", version=2)
+    except ClientError:
+        return False
 
 
 def test_the_command_is_installed_under_its_name():

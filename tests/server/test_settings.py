@@ -127,7 +127,10 @@ def test_a_boolean_that_says_yes_is_yes(word: str):
         ("--grpc-address", "8500", "host:port"),
         ("--grpc-address", "0.0.0.0:99999", "host:port"),
         ("--grpc-address", "::1:8500", "host:port"),
-        ("--input-stats-z-score", "nan", "greater than 0"),
+        ("--input-stats-z-score", "nan", "finite"),
+        ("--input-stats-margin", "inf", "finite"),
+        ("--max-batch-rows", "1000000000", "less than or equal to 65536"),
+        ("--queue-rows", "3000000000", "less than or equal to 2147483647"),
     ],
 )
 def test_an_impossible_value_is_refused_with_its_names_and_what_is_expected(flag: str, value: str, expected: str):
