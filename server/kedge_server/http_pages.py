@@ -6,6 +6,7 @@ They answer while the event loop is busy, and whatever is sent to them cannot ho
 import contextlib
 import json
 import socket
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -155,7 +156,7 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401, ARG002 (as above)
         """Clients that hang up are no news; the standard library prints a traceback for each."""
-        _log.debug("http_connection_failed", exc_info=True)
+        _log.debug("http_connection_failed", error=repr(sys.exception()))
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -109,13 +109,13 @@ def find_bundles(path: Path) -> list[Place]:
     directory = path.resolve()
     if not directory.is_dir():
         raise BundleUnreadable(f"{path}: no such directory; expected a repository of models, a model, or a bundle")
-    if is_bundle(directory):
-        manifest = read_manifest(directory)
-        return [Place(manifest.name, manifest.version, directory)]
     try:
+        if is_bundle(directory):
+            manifest = read_manifest(directory)
+            return [Place(manifest.name, manifest.version, directory)]
         found = {directory.name: own} if (own := versions(directory)) else models(directory)
     except OSError as error:
-        raise BundleUnreadable(f"{path}: cannot be listed: {error.strerror}") from error
+        raise BundleUnreadable(f"{error.filename}: cannot be read: {error.strerror}") from error
     if not found:
         raise BundleUnreadable(
             f"{path}: no bundle in here; expected <name>/<version>/manifest.json, as export-model writes it"

@@ -21,7 +21,7 @@ from kedge_server.client import Client, ClientError, ServerUnreachable
 from tests.server.callers import Callers
 from tests.server.in_process import tampered
 from tests.services.bundles import identity, publish, slow_matmul, two_output
-from tests.services.server_process import COMMAND, ServerProcess, running_server, started_server
+from tests.services.server_process import COMMAND, ServerProcess, clean_environment, running_server, started_server
 
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
 SLOW_LOAD = ("--max-batch-rows", "4096", "--queue-rows", "4096")
@@ -109,6 +109,23 @@ def test_a_repository_that_holds_nothing_ends_with_3(tmp_path: Path, kind: str):
     assert code == 3
     assert str(repository) in sentence
     assert "expected" in sentence
+
+
+NO_PRIVILEGE = "-dac_override,-dac_read_search"
+"""What lets root read everything."""
+
+
+@pytest.mark.parametrize("place", [".", "identity/1"])
+def test_a_directory_that_may_not_be_read_ends_with_3(own_models: Path, place: str):
+    directory = own_models / place
+    directory.chmod(0)
+    as_anybody = ["setpriv", "--inh-caps", NO_PRIVILEGE, "--bounding-set", NO_PRIVILEGE] if os.geteuid() == 0 else []
+    command = [*as_anybody, str(COMMAND), str(directory), "--grpc-address", "127.0.0.1:0"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=clean_environment())
+    directory.chmod(0o755)
+    assert done.returncode == 3, done.stderr
+    assert f"{directory}/manifest.json: cannot be read: Permission denied" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_changed_weight_is_refused_at_start(own_models: Path):

@@ -1,7 +1,6 @@
 import contextlib
 import json
 import socket
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
