@@ -64,7 +64,9 @@ class Artifact(_Part):
     files: tuple[File, ...] = Field(min_length=1)
     inputs: dict[str, str] = Field(description="Keras input name -> the name that this format uses.")
     outputs: dict[str, str] = Field(description="Keras output name -> the name that this format uses.")
-    batch: Literal["dynamic"] | int = Field(description="`dynamic`, or the number of rows of every run.")
+    batch: Literal["dynamic"] | Annotated[int, Field(ge=1)] = Field(
+        description="`dynamic`, or the number of rows of every run."
+    )
     opset: int | None = None
     ops: tuple[str, ...] = ()
     options: RuntimeOptions = Field(default=RuntimeOptions(), description="The options that were proven.")
@@ -72,10 +74,18 @@ class Artifact(_Part):
     max_abs_error: float | None = None
 
     @model_validator(mode="after")
-    def _path_is_listed(self) -> Self:
-        if self.path != "." and self.path not in {file.path for file in self.files}:
-            raise ValueError(f"the artifact's path '{self.path}' is not among its files")
+    def _holds_together(self) -> Self:
+        if self.main_path not in {file.path for file in self.files}:
+            raise ValueError(f"'{self.main_path}', which the {self.format} runtime reads, is not among the files")
+        for names in (self.inputs, self.outputs):
+            if len(set(names.values())) != len(names):
+                raise ValueError(f"two names of the model stand for one of the {self.format} artifact: {names}")
         return self
+
+    @property
+    def main_path(self) -> str:
+        """The file that the runtime reads first."""
+        return "saved_model.pb" if self.format == "saved_model" and self.path == "." else self.path
 
     @property
     def bytes(self) -> int:
@@ -85,8 +95,7 @@ class Artifact(_Part):
     @property
     def sha256(self) -> str:
         """The hash that names this artifact: that of its main file."""
-        main = "saved_model.pb" if self.path == "." else self.path
-        return next((file.sha256 for file in self.files if file.path == main), self.files[0].sha256)
+        return next(file.sha256 for file in self.files if file.path == self.main_path)
 
 
 class Source(_Part):
@@ -162,11 +171,9 @@ def read_manifest(directory: Path) -> Manifest:
     """
     path = directory / FILE_NAME
     try:
+        if not path.is_file():  # nor a pipe, on which a reader would wait for ever
+            raise BundleUnreadable(f"{directory}: no {FILE_NAME} here; a bundle is the directory <name>/<version>")
         text = path.read_text("utf-8")
-    except FileNotFoundError as error:
-        raise BundleUnreadable(
-            f"{directory}: no {FILE_NAME} here; a bundle is the directory <name>/<version>"
-        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise BundleUnreadable(f"{path}: cannot be read: {error}") from error
     try:

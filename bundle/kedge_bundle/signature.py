@@ -5,7 +5,7 @@ The checks here know numpy arrays only; no wire type, no runtime.
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,7 @@ class TensorSpec(BaseModel):
 
     name: str = Field(min_length=1)
     dtype: DType
-    shape: tuple[int | None, ...]
+    shape: tuple[Annotated[int, Field(ge=0)] | None, ...]
 
     @property
     def numpy_dtype(self) -> np.dtype[np.generic]:

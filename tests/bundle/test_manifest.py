@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,39 @@ def test_names_that_differ_from_the_signature_are_refused(directory: Path):
 def test_an_artifact_outside_its_own_files_is_refused(directory: Path):
     artifact = json.loads((directory / FILE_NAME).read_text())["artifacts"][0]
     edit(directory, artifacts=[artifact | {"path": "other.onnx"}])
-    with pytest.raises(ManifestInvalid, match="is not among its files"):
+    with pytest.raises(ManifestInvalid, match=r"'other\.onnx', which the onnx runtime reads, is not among the files"):
+        read_manifest(directory)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"path": "."}, "which the onnx runtime reads, is not among the files"),
+        ({"format": "saved_model", "path": "."}, r"'saved_model\.pb', which the saved_model runtime reads"),
+        ({"batch": 0}, r"artifacts\.0\.batch"),
+        ({"outputs": {"total": "total", "difference": "total"}}, "two names of the model stand for one"),
+    ],
+)
+def test_an_artifact_that_could_not_be_run_as_proven_is_refused(
+    directory: Path, changes: dict[str, object], sentence: str
+):
+    artifact = json.loads((directory / FILE_NAME).read_text())["artifacts"][0]
+    edit(directory, artifacts=[artifact | changes])
+    with pytest.raises(ManifestInvalid, match=sentence):
+        read_manifest(directory)
+
+
+@pytest.mark.parametrize("budget", [{"rtol": 1e-5, "atol": -1}, {"rtol": "Infinity", "atol": 0}])
+def test_a_budget_that_nothing_or_everything_passes_is_refused(directory: Path, budget: dict[str, object]):
+    edit(directory, budget=budget)
+    with pytest.raises(ManifestInvalid, match="budget"):
+        read_manifest(directory)
+
+
+def test_a_pipe_in_the_place_of_the_manifest_keeps_nobody_waiting(directory: Path):
+    (directory / FILE_NAME).unlink()
+    os.mkfifo(directory / FILE_NAME)
+    with pytest.raises(BundleUnreadable, match=r"no manifest\.json here"):
         read_manifest(directory)
 
 
