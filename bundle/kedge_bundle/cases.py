@@ -13,6 +13,7 @@ from kedge_bundle.errors import SamplesInvalid
 from kedge_bundle.signature import Tensors
 
 _INPUT, _OUTPUT = "input", "output"
+_NPY_MAGIC = b"\x93NUMPY"
 _UNREADABLE = (
     OSError, ValueError, EOFError, KeyError, OverflowError, MemoryError, RuntimeError, SyntaxError,
     zipfile.BadZipFile, zlib.error, tokenize.TokenError,
@@ -67,15 +68,26 @@ def read_npz(path: Path) -> Tensors:
     """
     try:
         with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise SamplesInvalid(f"{path}: a single .npy array; expected an .npz of named arrays")
-            arrays = {name: archive[name] for name in archive.files}
+            _check_is_npz(path, file.read(len(_NPY_MAGIC)))
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
     except _UNREADABLE as error:
         raise SamplesInvalid(f"{path}: cannot be read as an .npz of arrays: {error}") from error
     if strangers := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
         raise SamplesInvalid(f"{path}: the members {strangers} are no arrays")
     return {name: as_tensor(array) for name, array in arrays.items()}
+
+
+def _check_is_npz(path: Path, magic: bytes) -> None:
+    """Name what is no zip archive ourselves: numpy takes it for a pickle and advises to trust it."""
+    if magic == _NPY_MAGIC:
+        raise SamplesInvalid(f"{path}: a single .npy array; expected an .npz of named arrays")
+    if not magic.startswith(b"PK"):
+        raise SamplesInvalid(
+            f"{path}: cannot be read as an .npz of arrays: no zip archive, as numpy.savez writes it; it begins with "
+            f"{magic!r}"
+        )
 
 
 def as_tensor(array: NDArray[np.generic]) -> NDArray[np.generic]:

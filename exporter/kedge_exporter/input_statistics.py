@@ -30,12 +30,21 @@ def input_statistics(
         if data is not None:
             array = data[spec.name]
             # Positions along an axis of unknown size are no features.
+            notes += _non_finite(spec.name, array)
             own = stats_of_data(spec.name, array if spec.shape[-1] is not None else array.ravel(), array.shape[0])
         stats, note = _joined(layer, own)
         if stats is not None:
             found.append(stats)
         notes += [note] if note else []
     return tuple(found), tuple(notes)
+
+
+def _non_finite(name: str, array: NDArray[np.generic]) -> list[str]:
+    """A note where the user's samples hold NaN or infinity, which no statistic counts."""
+    count = int((~np.isfinite(array)).sum()) if array.dtype.kind == "f" else 0
+    if not count:
+        return []
+    return [f"--data: input '{name}': {count} of {array.size} values are NaN or infinite; statistics leave them out"]
 
 
 def from_readings(name: str, rank: int, readings: list[Reading]) -> InputStats | None:

@@ -205,7 +205,7 @@ def fitted_data(data: Tensors, signature: Signature, source: str) -> tuple[Tenso
     if signature.fixed_batch is not None:
         found = [v for spec in signature.inputs for v in _row_shape_violations(spec, fitted[spec.name])]
     if found:
-        raise SamplesInvalid(f"{source}: {'; '.join(found)}")
+        raise SamplesInvalid(f"{source}: {'; '.join(dict.fromkeys(found))}")
     unused = sorted(set(data) - set(names))
     return fitted, (f"{source}: the arrays {unused} are no inputs of the model and were not used",) if unused else ()
 

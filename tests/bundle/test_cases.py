@@ -40,6 +40,12 @@ def test_files_that_are_no_npz_get_one_sentence(tmp_path: Path, content: bytes):
         read_npz(path)
 
 
+def test_a_table_as_text_is_not_taken_for_a_pickle(tmp_path: Path):
+    (tmp_path / "table.csv").write_text("age,city\n1,2\n")
+    with pytest.raises(SamplesInvalid, match=r"no zip archive, as numpy\.savez writes it; it begins with b'age,ci'"):
+        read_npz(tmp_path / "table.csv")
+
+
 def test_a_missing_file_and_a_single_array_are_refused(tmp_path: Path):
     with pytest.raises(SamplesInvalid, match="cannot be read"):
         read_npz(tmp_path / "none.npz")

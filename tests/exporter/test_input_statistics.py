@@ -135,3 +135,10 @@ def test_strings_have_no_statistics() -> None:
     words: Tensors = {"x": np.array([[b"a"], [b"b"]], object)}
     found, _ = input_statistics(signature(1, dtype="string"), {"x": []}, words)
     assert found == ()
+
+
+def test_data_that_is_not_all_finite_is_noted() -> None:
+    data = {"x": np.array([[1.0], [np.nan], [np.inf], [3.0]], np.float32)}
+    (stats,), notes = input_statistics(signature(1), {}, data)
+    assert stats.mean == (2.0,)
+    assert notes == ("--data: input 'x': 2 of 4 values are NaN or infinite; statistics leave them out",)

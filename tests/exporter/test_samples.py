@@ -205,6 +205,13 @@ def test_samples_that_do_not_fit_are_explained(data: dict[str, Any], sentence: s
         fitted_data(data, signature(spec(3)), "--data s.npz")
 
 
+def test_what_is_wrong_with_several_inputs_is_said_once() -> None:
+    two = signature(spec(3), spec(3).model_copy(update={"name": "z"}))
+    with pytest.raises(SamplesInvalid) as caught:
+        fitted_data({"x": np.ones((4, 3)), "z": np.ones((5, 3))}, two, "--data")
+    assert str(caught.value).count("differ in their number of rows") == 1
+
+
 def test_any_number_of_samples_fits_a_fixed_batch() -> None:
     fitted, _ = fitted_data({"x": np.ones((9, 3))}, signature(spec(3, batch=4)), "--data")
     assert fitted["x"].shape == (9, 3)
