@@ -12,7 +12,6 @@ import signal
 import threading
 import time
 
-import grpc
 import structlog
 import uvloop
 
@@ -31,7 +30,7 @@ from kedge_server.pipeline import Pipeline
 from kedge_server.scheduler import THREAD_PREFIX, Run
 from kedge_server.settings import Settings
 from kedge_server.validation import Policy
-from kedge_server.wire.registration import add_services, interceptors
+from kedge_server.wire.registration import add_services, new_server
 
 DRAINED, CUT, NOTHING_TO_SERVE, DEVICE_NOT_IN_USE, CANNOT_LISTEN = 0, 1, 3, 4, 5
 """Exit codes; 2, usage, is that of `cli.py`."""
@@ -105,15 +104,7 @@ class App:
         self._models = ModelTable(settings.required_models)
         self._metrics = Metrics(self._models, __version__)
         self._pages: HttpPages | None = None
-        message_bytes = settings.max_message_mb << 20
-        self._server = grpc.aio.server(
-            interceptors=interceptors(),
-            options=[
-                ("grpc.so_reuseport", 0),  # two servers on one port would each answer a part of the calls
-                ("grpc.max_receive_message_length", message_bytes),
-                ("grpc.max_send_message_length", message_bytes),
-            ],
-        )
+        self._server = new_server(settings.max_message_mb << 20)
         add_services(
             self._server,
             Pipeline(self._models, self._metrics, _policy(settings)),

@@ -1,16 +1,21 @@
 """Callers of every kind against a real server: what each of them gets, and that the metrics add up afterwards."""
 
+import asyncio
+import contextlib
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
 
 from kedge_server.client import PROTOCOLS, Client, ClientError, Protocol
+from kedge_server.pb import open_inference_pb2 as oip
 from tests.server.callers import Callers
 from tests.server.in_process import lookup
 from tests.services.bundles import identity, publish, slow_matmul, square_root
@@ -217,3 +222,27 @@ def test_rows_come_back_to_their_senders_where_batches_form(models: Path):
         requests = server.metric("kedge_requests_total", model="identity", code="OK", protocol="open-inference")
         assert requests == callers.answers
         assert runs < requests < rows
+
+
+def test_thousands_of_calls_at_once_are_all_answered(models: Path):
+    """Beyond a thousand that wait to be looked at, gRPC by itself cancels some, which then read CANCELLED."""
+    request = oip.ModelInferRequest(model_name="identity", raw_input_contents=[bytes(16)])
+    request.inputs.add(name="x", datatype="FP32", shape=[1, 4])
+    data = request.SerializeToString()
+
+    async def calls(address: str) -> Counter[str]:
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        async with contextlib.AsyncExitStack() as stack:
+            channels = [
+                await stack.enter_async_context(grpc.aio.insecure_channel(address, options=options)) for _ in range(8)
+            ]
+            waiting = [
+                channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")(data, timeout=60)
+                for channel in channels
+                for _ in range(400)
+            ]
+            return Counter([(await call.code()).name for call in waiting])
+
+    with running_server(models / "identity") as server:
+        assert asyncio.run(calls(server.grpc)) == {"OK": 3200}
+        assert server.metric("kedge_requests_total", model="identity", code="OK", protocol="open-inference") == 3200

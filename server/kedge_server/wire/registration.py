@@ -1,4 +1,4 @@
-"""Hangs every service of this package onto a gRPC server."""
+"""Makes a gRPC server and hangs every service of this package onto it."""
 
 import grpc
 from grpc_health.v1 import health_pb2
@@ -17,6 +17,10 @@ _SERVING = tensorflow_serving_pb2.DESCRIPTOR.services_by_name
 _PREDICTION, _MODEL = _SERVING["PredictionService"], _SERVING["ModelService"]
 _INFERENCE = open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
+
+_MOST_PENDING = 1 << 20
+"""Calls that have come and that nobody has looked at yet. Above 1000, gRPC would cancel some at random, and their callers
+read CANCELLED, as if they had done so themselves; a queue that is full is ours to tell, with the time to come back."""
 
 
 def add_services(  # noqa: PLR0913 (what a server is made of, by name)
@@ -50,6 +54,19 @@ def add_services(  # noqa: PLR0913 (what a server is made of, by name)
         enable_server_reflection([*(service.full_name for service in services), SERVICE_NAME], server)
 
 
-def interceptors() -> list[grpc.aio.ServerInterceptor]:
-    """What stands around every call: errors become statuses."""
-    return [StatusInterceptor()]
+def new_server(message_bytes: int) -> grpc.aio.Server:
+    """A server without services, whose errors become statuses.
+
+    Args:
+        message_bytes: the largest message, either way.
+    """
+    return grpc.aio.server(
+        interceptors=[StatusInterceptor()],
+        options=[
+            ("grpc.so_reuseport", 0),  # two servers on one port would each answer a part of the calls
+            ("grpc.server.max_pending_requests", _MOST_PENDING),
+            ("grpc.server.max_pending_requests_hard_limit", _MOST_PENDING),
+            ("grpc.max_receive_message_length", message_bytes),
+            ("grpc.max_send_message_length", message_bytes),
+        ],
+    )
