@@ -33,6 +33,7 @@ EXPORTED: dict[str, tuple[FormatName, ...]] = {
     "pair": ("onnx",),
     "captioner": ("onnx",),
     "echo": EDGE,
+    "float16_gelu": ("onnx",),
 }
 NEEDS_OWN = {"one_row", "scorer", "pair", "captioner"}
 REFUSED: dict[str, tuple[FormatName, ...]] = {

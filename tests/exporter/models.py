@@ -125,6 +125,12 @@ def half() -> keras.Model:
     return keras.Sequential([keras.Input((3,)), layers.Dense(2, dtype="bfloat16", name="half")])
 
 
+def float16_gelu() -> keras.Model:
+    """The exact gelu in float16: the constant of Erfc's ONNX form must be of the same dtype."""
+    values = keras.Input((6,), name="values")
+    return keras.Model(values, layers.Dense(3, activation="gelu", dtype="float16", name="answer")(values))
+
+
 def echo() -> keras.Model:
     """An input that is an output as well, under the same name; ONNX names every tensor once."""
     key = keras.Input((3,), name="key")
@@ -143,7 +149,7 @@ def bytecode() -> keras.Model:
 
 BUILDERS: tuple[Callable[[], Any], ...] = (
     cnn, sequential, dicts, lstm, augmented, grouped, nested, four_rows, deferred, one_row, scorer, pair, captioner,
-    echo, words, half, stateful, bytecode,
+    echo, float16_gelu, words, half, stateful, bytecode,
 )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ NAMES = {
     "pair": (["input_0", "input_1"], ["output_0", "output_1"]),
     "captioner": (["image", "tokens"], ["output_0"]),
     "echo": (["key"], ["key", "answer"]),
+    "float16_gelu": (["values"], ["answer"]),
 }
 
 
