@@ -19,8 +19,8 @@ _INFERENCE = open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceServic
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
 
 _MOST_PENDING = 1 << 20
-"""Calls that have come and that nobody has looked at yet. Above 1000, gRPC would cancel some at random, and their callers
-read CANCELLED, as if they had done so themselves; a queue that is full is ours to tell, with the time to come back."""
+"""Calls that have come and that nobody has looked at yet. Above 1000, gRPC would cancel some at random, and their
+callers read CANCELLED, as if they had done so; a full queue is ours to tell of, with the time to come back."""
 
 
 def add_services(  # noqa: PLR0913 (what a server is made of, by name)

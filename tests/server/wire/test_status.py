@@ -11,7 +11,7 @@ from grpc_health.v1 import health_pb2
 from kedge_bundle.signature import Violation
 from kedge_server import errors
 from kedge_server.pb import tensorflow_serving_pb2
-from kedge_server.wire.registration import interceptors
+from kedge_server.wire.registration import new_server
 from kedge_server.wire.services import Context, Refused, Stream, Unary, add_service
 
 MODEL_SERVICE = tensorflow_serving_pb2.DESCRIPTOR.services_by_name["ModelService"]
@@ -41,7 +41,7 @@ def failure(error: Exception | None, method: str = UNARY, request: bytes = b"") 
         raise error
 
     async def call() -> grpc.aio.AioRpcError:
-        server = grpc.aio.server(interceptors=interceptors())
+        server = new_server(1 << 20)
         add_service(
             server, MODEL_SERVICE, {"GetModelStatus": Unary(fail), "HandleReloadConfigRequest": Refused("no reloads")}
         )
