@@ -114,6 +114,15 @@ def test_statistics_of_an_input_of_the_wrong_shape_are_not_asked():
     assert ["expected shape" in violation.description for violation in report.violations] == [True]
 
 
+@pytest.mark.parametrize("axis", [-1, None])
+def test_an_input_that_is_empty_along_a_free_axis_is_like_any_training(axis: int | None):
+    spec = TensorSpec(name="x", dtype="float32", shape=(None, None, 2))
+    stats = InputStats(input="x", axis=axis, source="data", mean=(0.0,), std=(1.0,))
+    contract = Contract(Signature(inputs=(spec,), outputs=(spec,)), (stats,))
+    report = check_inputs({"x": np.zeros((3, 0, 2), np.float32)}, contract, Policy(input_stats="reject"))
+    assert (report.rows, report.stat_violations, report.violations) == (3, (), [])
+
+
 def test_more_rows_than_the_queue_holds_are_refused_with_the_limit():
     assert "has 9 rows; this server takes 8 at most" in sentences(inputs(9), policy=Policy(max_rows=8))
     assert sentences(inputs(8), policy=Policy(max_rows=8)) == ""

@@ -1,0 +1,124 @@
+"""Signals, and what becomes of the calls that a server has taken when one comes."""
+
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kedge_server.client import Client, ServerUnreachable
+from tests.server.callers import Callers
+from tests.server.test_app import SLOW_LOAD, SLOW_ROWS, ones
+from tests.services.bundles import identity, publish, slow_matmul, two_output
+from tests.services.server_process import running_server
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    repository = tmp_path_factory.mktemp("models")
+    publish(identity(), repository, "identity")
+    publish(two_output(), repository, "two")
+    publish(slow_matmul(), repository, "slow")
+    return repository
+
+
+def test_a_signal_while_it_loads_ends_it_at_once_with_0(models: Path):
+    with running_server(models / "slow", *SLOW_LOAD, wait_ready=False) as server:
+        started = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - started < 1.0
+        assert "model_loaded" not in [event["event"] for event in server.log()]
+
+
+def test_a_signal_under_load_loses_no_request_and_ends_with_0(models: Path):
+    with running_server(models) as server, Callers(server.grpc, "identity", threads=8) as callers:
+        callers.wait_for(answers=500)
+        assert server.stop() == 0
+        callers.join()
+    assert server.event("stopped")["cut"] == 0
+    assert callers.wrong == []
+    # A call that the server had taken is answered; one that came too late was never taken, and says so.
+    assert set(callers.errors) <= {"UNAVAILABLE"}, callers.errors
+    assert callers.lost == []
+
+
+def test_a_signal_in_the_middle_of_a_run_waits_for_the_answer(models: Path):
+    with (
+        running_server(models / "slow") as server,
+        Callers(server.grpc, "slow", threads=3, inputs=SLOW_ROWS) as callers,
+    ):
+        callers.wait_for(answers=1)
+        server.wait_in_flight(3)
+        assert server.stop() == 0
+        callers.join()
+        assert server.event("draining")["in_flight"] > 0
+    assert callers.lost == []
+    assert callers.answers >= 1 + server.event("draining")["in_flight"]
+
+
+def test_interrupt_from_the_keyboard_is_the_same(models: Path):
+    with running_server(models / "two") as server:
+        server.send(signal.SIGINT)
+        assert server.wait() == 0
+        assert server.event("stopping")["signal"] == "SIGINT"
+
+
+def test_a_drain_that_takes_too_long_cuts_what_is_left_and_ends_with_1(models: Path):
+    flags = ("--drain-timeout-s", "0.2", "--queue-rows", "8000", "--instances", "1", "--max-batch-rows", "1")
+    rows = {"x": np.zeros((4000, 1024), np.float32)}
+    with (
+        running_server(models / "slow", *flags) as server,
+        Callers(server.grpc, "slow", threads=2, inputs=rows) as callers,
+    ):
+        server.wait_in_flight(2)
+        started = time.monotonic()
+        assert server.stop() == 1
+        assert time.monotonic() - started < 10
+        assert server.event("stopped")["cut"] == 2
+        callers.join()
+
+
+def test_a_second_signal_ends_it_at_once_with_1(models: Path):
+    rows = {"x": np.zeros((4000, 1024), np.float32)}
+    with (
+        running_server(models / "slow", "--queue-rows", "8000") as server,
+        Callers(server.grpc, "slow", threads=2, inputs=rows) as callers,
+    ):
+        server.wait_in_flight(2)
+        server.send(signal.SIGTERM)
+        server.event("draining")
+        time.sleep(0.6)
+        started = time.monotonic()
+        server.send(signal.SIGTERM)
+        assert server.wait() == 1
+        assert time.monotonic() - started < 1.0
+        assert server.event("stopped_at_once")["in_flight"] == 2
+        callers.join()
+
+
+def test_signals_that_come_together_are_one_and_the_drain_is_not_skipped(models: Path):
+    with (
+        running_server(models / "slow") as server,
+        Callers(server.grpc, "slow", threads=3, inputs=SLOW_ROWS) as callers,
+    ):
+        server.wait_in_flight(3)
+        server.send(signal.SIGTERM)
+        server.event("draining")
+        for number in (signal.SIGTERM, signal.SIGINT):
+            server.send(number)
+        assert server.wait() == 0
+        callers.join()
+        assert server.event("draining")["in_flight"] > 0
+    assert callers.lost == []
+    assert callers.answers >= server.event("draining")["in_flight"]
+
+
+def test_the_port_is_free_again_once_it_has_ended(models: Path):
+    with running_server(models / "two") as server:
+        address = server.grpc
+        assert server.stop() == 0
+    with Client(address) as client, pytest.raises(ServerUnreachable):
+        client.predict("two", ones(), timeout_s=5)
+    with running_server(models / "two", "--grpc-address", address) as again:
+        assert again.grpc == address
