@@ -174,7 +174,9 @@ def read_manifest(directory: Path) -> Manifest:
         if not path.is_file():  # nor a pipe, on which a reader would wait for ever
             raise BundleUnreadable(f"{directory}: no {FILE_NAME} here; a bundle is the directory <name>/<version>")
         text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise BundleUnreadable(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
         raise BundleUnreadable(f"{path}: cannot be read: {error}") from error
     try:
         major = _Versioned.model_validate_json(text).schema_version.partition(".")[0]

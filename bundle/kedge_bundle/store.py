@@ -18,6 +18,9 @@ from kedge_bundle.manifest import FILE_NAME, HIGHEST_VERSION, File, Manifest, re
 _CHUNK = 1 << 20
 _STAGING_PREFIX = ".staging-"
 
+UNLISTED = 0
+"""Stands for the versions of a model whose directory cannot be listed; real versions begin at 1."""
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -138,14 +141,24 @@ def versions(parent: Path) -> list[tuple[int, Path]]:
 def models(repository: Path) -> dict[str, list[tuple[int, Path]]]:
     """The models of a repository and the directories of their versions, lowest first. Nothing is opened.
 
+    A model whose directory cannot be listed stands there as the version `UNLISTED`: opening it says what is wrong, and
+    the models beside it are still served.
+
     Raises:
         BundleUnreadable: the repository is no directory or cannot be listed.
     """
     try:
         directories = sorted(path for path in repository.iterdir() if path.is_dir() and not path.name.startswith("."))
-        return {path.name: found for path in directories if (found := versions(path))}
     except OSError as error:
         raise BundleUnreadable(f"{repository}: cannot be listed: {error.strerror}") from error
+    return {path.name: found for path in directories if (found := _versions_or_unlisted(path))}
+
+
+def _versions_or_unlisted(parent: Path) -> list[tuple[int, Path]]:
+    try:
+        return versions(parent)
+    except OSError:
+        return [(UNLISTED, parent)]
 
 
 def is_bundle(directory: Path) -> bool:

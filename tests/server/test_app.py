@@ -113,17 +113,37 @@ NO_PRIVILEGE = "-dac_override,-dac_read_search"
 """What lets root read everything."""
 
 
+def as_anybody() -> list[str]:
+    """What to put before a command so that permissions apply to it."""
+    return ["setpriv", "--inh-caps", NO_PRIVILEGE, "--bounding-set", NO_PRIVILEGE] if os.geteuid() == 0 else []
+
+
 @pytest.mark.parametrize("place", [".", "identity/1"])
 def test_a_directory_that_may_not_be_read_ends_with_3(own_models: Path, place: str):
     directory = own_models / place
     directory.chmod(0)
-    as_anybody = ["setpriv", "--inh-caps", NO_PRIVILEGE, "--bounding-set", NO_PRIVILEGE] if os.geteuid() == 0 else []
-    command = [*as_anybody, str(COMMAND), str(directory), "--grpc-address", "127.0.0.1:0"]
+    command = [*as_anybody(), str(COMMAND), str(directory), "--grpc-address", "127.0.0.1:0"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=clean_environment())
     directory.chmod(0o755)
     assert done.returncode == 3, done.stderr
     assert f"{directory}/manifest.json: cannot be read: Permission denied" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_model_directory_that_may_not_be_listed_is_named_and_the_others_serve(own_models: Path, tmp_path: Path):
+    (own_models / "two").chmod(0)
+    command = tmp_path / "serve-model"
+    command.write_text(f'#!/bin/sh\nexec {" ".join(as_anybody())} {COMMAND} "$@"\n')
+    command.chmod(0o755)
+    with running_server(own_models, wait_ready=False, command=command) as server:
+        reasons = server.event("not_ready")["reasons"]
+        states = {model["name"]: model["state"] for model in server.get("/readyz").json()["models"]}
+    (own_models / "two").chmod(0o755)
+    assert len(reasons) == 1
+    assert "model 'two'" in reasons[0]
+    assert "cannot be read: Permission denied" in reasons[0]
+    assert states["two"] == "failed"
+    assert states["identity"] == "ready"
 
 
 def test_a_changed_weight_is_refused_at_start(own_models: Path):
