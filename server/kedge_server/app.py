@@ -104,7 +104,8 @@ class App:
         self._models = ModelTable(settings.required_models)
         self._metrics = Metrics(self._models, __version__)
         self._pages: HttpPages | None = None
-        self._server = new_server(settings.max_message_mb << 20)
+        message_bytes = settings.max_message_mb << 20
+        self._server = new_server(message_bytes)
         add_services(
             self._server,
             Pipeline(self._models, self._metrics, _policy(settings)),
@@ -112,6 +113,7 @@ class App:
             reflection=settings.reflection,
             server_version=__version__,
             max_rows=settings.queue_rows,
+            message_bytes=message_bytes,
         )
 
     @property

@@ -2,7 +2,7 @@
 
     client -> decode -> find the model -> validate -> queue -> run -> check -> encode -> client
                 |             |              |          |       |       |
-           InvalidInput  ModelNotFound  InvalidInput    |   ModelFailed ModelFailed
+           InvalidInput  ModelNotFound  InvalidInput    |   ModelFailed ModelFailed AnswerTooLarge
            NotSupported  NotReady                   QueueFull
                                                     DeadlinePassed
                                                     NotReady (draining)
@@ -71,6 +71,13 @@ class NotReady(ServingError):
 
     code = "UNAVAILABLE"
     reason = "not_ready"
+
+
+class AnswerTooLarge(ServingError):
+    """The answer is larger than this server sends; asking again would give the same."""
+
+    code = "RESOURCE_EXHAUSTED"
+    reason = "answer_too_large"
 
 
 class ModelFailed(ServingError):

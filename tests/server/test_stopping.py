@@ -80,9 +80,9 @@ def test_a_drain_that_takes_too_long_cuts_what_is_left_and_ends_with_1(models: P
 
 
 def test_a_second_signal_ends_it_at_once_with_1(models: Path):
-    rows = {"x": np.zeros((4000, 1024), np.float32)}
+    rows = {"x": np.zeros((12_000, 1024), np.float32)}  # many seconds of work, one request after the other
     with (
-        running_server(models / "slow", "--queue-rows", "8000") as server,
+        running_server(models / "slow", "--queue-rows", "24000", "--instances", "1") as server,
         Callers(server.grpc, "slow", threads=2, inputs=rows) as callers,
     ):
         server.wait_in_flight(2)
@@ -93,7 +93,7 @@ def test_a_second_signal_ends_it_at_once_with_1(models: Path):
         server.send(signal.SIGTERM)
         assert server.wait() == 1
         assert time.monotonic() - started < 1.0
-        assert server.event("stopped_at_once")["in_flight"] == 2
+        assert server.event("stopped_at_once")["in_flight"] > 0
         callers.join()
 
 

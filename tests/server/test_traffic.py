@@ -18,7 +18,7 @@ from kedge_server.client import PROTOCOLS, Client, ClientError, Protocol
 from kedge_server.pb import open_inference_pb2 as oip
 from tests.server.callers import Callers
 from tests.server.in_process import lookup
-from tests.services.bundles import identity, publish, slow_matmul, square_root
+from tests.services.bundles import doubled, identity, publish, slow_matmul, square_root
 from tests.services.server_process import ServerProcess, running_server
 
 MODELS = {"identity", "lookup", "root", "slow"}
@@ -207,6 +207,20 @@ def test_a_message_larger_than_allowed_is_refused_by_grpc(models: Path):
         refused = refusal(client, "identity", np.zeros((100_000, 4), np.float32))
         assert refused.code == "RESOURCE_EXHAUSTED"
         assert client.predict("identity", {"x": np.zeros((1000, 4), np.float32)})["y"].shape == (1000, 4)
+
+
+@pytest.mark.parametrize("protocol", ["tensorflow-serving", "open-inference"])
+def test_an_answer_larger_than_allowed_is_refused_in_our_words_and_counted(tmp_path: Path, protocol: str):
+    publish(doubled(), tmp_path, "doubled")
+    flags = ("--max-message-mb", "1", "--queue-rows", "100000")
+    with running_server(tmp_path, *flags) as server, Client(server.grpc, protocol=protocol) as client:
+        refused = refusal(client, "doubled", np.zeros((40_000, 4), np.float32))
+        assert refused.code == "RESOURCE_EXHAUSTED"
+        assert "this server sends 1048576 at most (--max-message-mb)" in refused.message
+        labels = {"model": "doubled", "version": 1}
+        assert server.metric("kedge_rejections_total", **labels, reason="answer_too_large") == 1
+        assert server.metric("kedge_requests_total", **labels, protocol=protocol, code="OK") == 0
+        assert client.predict("doubled", {"x": np.zeros((20_000, 4), np.float32)})["y"].shape == (20_000, 8)
 
 
 def test_rows_come_back_to_their_senders_where_batches_form(models: Path):

@@ -125,6 +125,16 @@ def identity(dtype: str = "float32", shape: tuple[int | None, ...] = (None, 4)) 
     )
 
 
+def doubled() -> TinyModel:
+    """`y = [x, x]`, (batch, 4) to (batch, 8): answers are larger than requests."""
+    return TinyModel(
+        signature=Signature(inputs=(_spec("x", (None, 4)),), outputs=(_spec("y", (None, 8)),)),
+        nodes=[helper.make_node("Concat", ["x", "x"], ["y"], axis=1)],
+        answer=lambda inputs: {"y": np.concatenate([inputs["x"], inputs["x"]], axis=1)},
+        golden_inputs={"x": np.arange(8, dtype=np.float32).reshape(2, 4)},
+    )
+
+
 def two_output(scale: float = 2.0) -> TinyModel:
     """Inputs `a`, `b` of (batch, 3); outputs `total` (batch, 3) = scale * (a + b), `difference` (batch, 3) = a - b."""
     rng = np.random.default_rng(0)

@@ -24,7 +24,7 @@ from kedge_server.pb.open_inference_pb2 import (
 from kedge_server.pipeline import Pipeline
 from kedge_server.wire.infer_call import InferCall, model_name, version_number
 from kedge_server.wire.model_description import configuration, index_entry, metadata, statistics
-from kedge_server.wire.services import Answers, Context, Raw, Refused, Unary
+from kedge_server.wire.services import Answers, Context, Raw, Refused, Unary, within
 
 SERVER_NAME = "kedge"
 
@@ -43,14 +43,18 @@ class OpenInferenceService:
         metrics: what ModelStatistics reports from.
         server_version: what ServerMetadata says.
         max_rows: rows of one request at most.
+        message_bytes: the largest answer.
     """
 
-    def __init__(self, pipeline: Pipeline, metrics: Metrics, server_version: str, max_rows: int) -> None:
+    def __init__(
+        self, pipeline: Pipeline, metrics: Metrics, server_version: str, *, max_rows: int, message_bytes: int
+    ) -> None:
         self._pipeline = pipeline
         self._models = pipeline.models
         self._metrics = metrics
         self._server_version = server_version
         self._max_rows = max_rows
+        self._message_bytes = message_bytes
 
     @property
     def answers(self) -> Answers:
@@ -102,7 +106,8 @@ class OpenInferenceService:
     async def model_infer(self, data: bytes, context: Context) -> bytes:
         """Answer a ModelInferRequest."""
         call = InferCall(data, context.time_remaining())
-        response, trailing = await self._pipeline.predict("open-inference", call.decode, call.encode, len(data))
+        encode = within(call.encode, self._message_bytes)
+        response, trailing = await self._pipeline.predict("open-inference", call.decode, encode, len(data))
         if trailing:
             context.set_trailing_metadata(trailing)
         return response

@@ -31,6 +31,7 @@ def add_services(  # noqa: PLR0913 (what a server is made of, by name)
     reflection: bool,
     server_version: str,
     max_rows: int,
+    message_bytes: int,
 ) -> None:
     """Let `server` answer both protocols, health checks and, where wanted, reflection.
 
@@ -41,11 +42,14 @@ def add_services(  # noqa: PLR0913 (what a server is made of, by name)
         reflection: whether clients may ask which services and messages there are.
         server_version: what ServerMetadata says.
         max_rows: rows of one request at most, what ModelConfig says.
+        message_bytes: the largest answer; what `new_server` was given.
     """
     services = {
-        _PREDICTION: PredictionService(pipeline).answers,
+        _PREDICTION: PredictionService(pipeline, message_bytes).answers,
         _MODEL: ModelService(pipeline.models).answers,
-        _INFERENCE: OpenInferenceService(pipeline, metrics, server_version, max_rows).answers,
+        _INFERENCE: OpenInferenceService(
+            pipeline, metrics, server_version, max_rows=max_rows, message_bytes=message_bytes
+        ).answers,
         _HEALTH: HealthService(pipeline.models, [_PREDICTION, _MODEL, _INFERENCE]).answers,
     }
     for service, answers in services.items():

@@ -26,7 +26,7 @@ from kedge_server.wire.predict_call import (
     version_label,
     version_number,
 )
-from kedge_server.wire.services import Answers, Context, Raw, Refused, Unary
+from kedge_server.wire.services import Answers, Context, Raw, Refused, Unary, within
 
 _SIGNATURE_DEF = "signature_def"
 _PREDICT_METHOD = "tensorflow/serving/predict"
@@ -40,10 +40,16 @@ _STATES = {
 
 
 class PredictionService:
-    """Predict and GetModelMetadata."""
+    """Predict and GetModelMetadata.
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    Args:
+        pipeline: the way to an answer, and the table of models.
+        message_bytes: the largest answer.
+    """
+
+    def __init__(self, pipeline: Pipeline, message_bytes: int) -> None:
         self._pipeline = pipeline
+        self._message_bytes = message_bytes
 
     @property
     def answers(self) -> Answers:
@@ -59,7 +65,8 @@ class PredictionService:
     async def predict(self, data: bytes, context: Context) -> bytes:
         """Answer a PredictRequest."""
         call = PredictCall(data, context.time_remaining())
-        response, metadata = await self._pipeline.predict("tensorflow-serving", call.decode, call.encode, len(data))
+        encode = within(call.encode, self._message_bytes)
+        response, metadata = await self._pipeline.predict("tensorflow-serving", call.decode, encode, len(data))
         if metadata:
             context.set_trailing_metadata(metadata)
         return response

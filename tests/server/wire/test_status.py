@@ -75,6 +75,7 @@ def violation(i: int, length: int = 10) -> Violation:
         (errors.ModelNotFound("no such model"), "NOT_FOUND"),
         (errors.NotSupported("not here"), "UNIMPLEMENTED"),
         (errors.QueueFull("full", 0.25), "RESOURCE_EXHAUSTED"),
+        (errors.AnswerTooLarge("too large"), "RESOURCE_EXHAUSTED"),
         (errors.DeadlinePassed("late"), "DEADLINE_EXCEEDED"),
         (errors.NotReady("loading"), "UNAVAILABLE"),
         (errors.ModelFailed("failed", "cafe"), "INTERNAL"),
@@ -90,7 +91,8 @@ def test_every_error_has_its_code_message_and_details(error: errors.ServingError
 
 def test_every_error_class_is_tested_above():
     assert {each.__name__ for each in errors.ServingError.__subclasses__()} == {
-        "InvalidInput", "ModelNotFound", "NotSupported", "QueueFull", "DeadlinePassed", "NotReady", "ModelFailed",
+        "InvalidInput", "ModelNotFound", "NotSupported", "QueueFull", "AnswerTooLarge", "DeadlinePassed", "NotReady",
+        "ModelFailed",
     }  # fmt: skip
 
 
