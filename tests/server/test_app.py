@@ -228,7 +228,7 @@ def test_two_servers_never_share_a_port(models: Path, host: str):
 def test_a_gpu_that_is_not_in_use_ends_with_4(models: Path):
     onnxruntime = pytest.importorskip("onnxruntime")
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        pytest.skip("this onnxruntime is built with CUDA; scripts/gpu_check.py looks at that case")
+        pytest.skip("this onnxruntime is built with CUDA: a GPU may really be in use here")
     code, sentence = failure(models / "two", "--device", "gpu")
     assert code == 4
     assert "kedge[onnx-gpu]" in sentence

@@ -165,7 +165,7 @@ def test_a_format_that_is_not_in_the_bundle_is_refused(repository: Path):
 def test_a_gpu_that_was_asked_for_and_is_not_in_use_is_its_own_failure(repository: Path):
     onnxruntime = pytest.importorskip("onnxruntime")
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        pytest.skip("this onnxruntime is built with CUDA; scripts/gpu_check.py looks at that case")
+        pytest.skip("this onnxruntime is built with CUDA: a GPU may really be in use here")
     with pytest.raises(DeviceNotInUse, match=r"kedge\[onnx-gpu\]"):
         prepare(place_of(repository / "two" / "1"), Options(device="gpu"))
 
