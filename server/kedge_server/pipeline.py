@@ -29,6 +29,9 @@ _ON_THE_LOOP_BYTES = 1 << 20
 """Larger requests are decoded and checked in a thread: at a millisecond for a megabyte of numbers, and a hundred for
 one of short strings, others would wait for them."""
 
+_TRANSIT_S = 0.05
+"""A caller's deadline begins when it sends the call, ours when the call has come: its end may be so much earlier."""
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -108,7 +111,7 @@ class Pipeline:
             raise
         except asyncio.CancelledError:
             # gRPC cancels at the caller's deadline, too; the metrics tell the two apart.
-            is_late = deadline is not None and time.monotonic() >= deadline
+            is_late = deadline is not None and time.monotonic() >= deadline - _TRANSIT_S
             record.code, record.reason = ("DEADLINE_EXCEEDED", "deadline") if is_late else ("CANCELLED", "cancelled")
             raise
         except BaseException:

@@ -255,6 +255,20 @@ def test_inputs_unlike_training_are_refused_where_the_policy_rejects_and_counted
 SLOW = {"x": np.zeros((1000, 1024), np.float32)}
 
 
+def test_a_cancellation_just_before_the_deadline_is_the_callers_deadline(bundles: Bundles):
+    # The caller's clock began earlier than ours, so gRPC's cancellation comes before our deadline.
+    async def story(served: Serving) -> None:
+        for left_s in (0.04, 60.0):
+            task = asyncio.ensure_future(served.ask(SLOW, deadline=time.monotonic() + left_s))
+            await asyncio.sleep(0.01)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert (served.counted("DEADLINE_EXCEEDED"), served.counted("CANCELLED")) == (1, 1)
+
+    play(bundles["slow"], story)
+
+
 def test_deadlines_and_cancellations_are_told_apart(bundles: Bundles):
     async def story(served: Serving) -> None:
         with pytest.raises(DeadlinePassed):
