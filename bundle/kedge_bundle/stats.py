@@ -114,8 +114,19 @@ class InputStats(BaseModel):
             return []
         return self._explain(table.astype(np.float64), limits)
 
+    @cached_property
+    def _bounds_by_limits(self) -> dict[Limits, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """The bounds that were worked out already: a server has one set of limits, and asks with every request."""
+        return {}
+
     def _bounds(self, limits: Limits) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The least and the largest value of each feature that is no violation."""
+        known = self._bounds_by_limits
+        if limits not in known:
+            known[limits] = self._work_out_bounds(limits)
+        return known[limits]
+
+    def _work_out_bounds(self, limits: Limits) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         stats = self._arrays
         low, high = np.full(self.features, -np.inf), np.full(self.features, np.inf)
         if "min" in stats:
