@@ -1,0 +1,104 @@
+"""The flags of `export-model`: declared, read and checked as far as they can be before any work."""
+
+import argparse
+import re
+from pathlib import Path
+from typing import NoReturn
+
+from kedge_bundle.manifest import FORMATS, HIGHEST_VERSION, MODEL_NAME, FormatName
+from kedge_exporter.errors import EXIT_CODES, UsageError
+from kedge_exporter.request import HIGHEST_OPSET, LOWEST_OPSET, ExportRequest
+
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]+")
+_LONGEST_NAME = 128
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises instead of exiting, so that `--json` speaks for wrong flags as well."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see export-model --help")
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The flags as they were given.
+
+    Raises:
+        UsageError: an unknown flag, or a value that is not one.
+    """
+    parser = _Parser(
+        prog="export-model",
+        description="Export a .keras file to SavedModel, TFLite and ONNX, prove that every format answers as Keras "
+        "does, and publish the bundle as <output>/<name>/<version>.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("model", type=Path, metavar="MODEL.keras")
+    parser.add_argument("--output", type=Path, default=Path("models"), help="the model repository (default: models)")
+    parser.add_argument("--name", help="the model's name (default: the file's, made safe)")
+    parser.add_argument("--version", type=int, help="the version to publish (default: the next free one)")
+    parser.add_argument("--formats", default=",".join(FORMATS), help="which formats (default: %(default)s)")
+    parser.add_argument(
+        "--data", type=Path, metavar="SAMPLES.npz", help="real inputs by name, for the proof and for the statistics"
+    )
+    parser.add_argument(
+        "--custom", type=Path, metavar="MODULE.py", help="a module that defines the model's own classes; it is run"
+    )
+    parser.add_argument("--opset", type=int, default=HIGHEST_OPSET, help="of ONNX (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the proof's inputs (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of progress and table")
+    parser.add_argument("--verbose", action="store_true", help="keep TensorFlow's log and say where it is")
+    return parser.parse_args(arguments)
+
+
+def request_of(flags: argparse.Namespace, given: list[str]) -> ExportRequest:
+    """The flags, checked as far as they can be before any work.
+
+    Raises:
+        UsageError: a flag that cannot be followed.
+    """
+    name = flags.name if flags.name is not None else _safe_name(flags.model.stem)
+    if not MODEL_NAME.fullmatch(name):
+        raise UsageError(
+            f"--name '{name}': expected at most {_LONGEST_NAME} letters, digits, '_', '-' and '.', beginning with a "
+            "letter, a digit or '_'"
+        )
+    if flags.version is not None and not 1 <= flags.version <= HIGHEST_VERSION:
+        raise UsageError(f"--version {flags.version}: versions are 1, 2, 3 ... up to {HIGHEST_VERSION}")
+    if flags.version is not None and (flags.output / name / str(flags.version)).exists():
+        raise UsageError(
+            f"--version {flags.version}: {flags.output / name / str(flags.version)} exists; published versions never "
+            "change"
+        )
+    if not LOWEST_OPSET <= flags.opset <= HIGHEST_OPSET:
+        raise UsageError(f"--opset {flags.opset}: expected {LOWEST_OPSET} to {HIGHEST_OPSET}")
+    if flags.custom is not None and not flags.custom.is_file():
+        raise UsageError(f"--custom {flags.custom}: no such file; expected a Python module")
+    if flags.seed < 0:
+        raise UsageError(f"--seed {flags.seed}: expected 0 or more")
+    return ExportRequest(
+        model=flags.model,
+        name=name,
+        output=flags.output,
+        version=flags.version,
+        formats=_formats(flags.formats),
+        data=flags.data,
+        custom=flags.custom,
+        opset=flags.opset,
+        seed=flags.seed,
+        command=("export-model", *given),
+    )
+
+
+def _safe_name(stem: str) -> str:
+    """A file's stem as a model name."""
+    return _NOT_IN_NAMES.sub("_", stem).lstrip(".-")[:_LONGEST_NAME] or "model"
+
+
+def _formats(text: str) -> tuple[FormatName, ...]:
+    wanted = {part.strip() for part in text.split(",") if part.strip()}
+    unknown = sorted(wanted - set(FORMATS))
+    if unknown or not wanted:
+        raise UsageError(f"--formats '{text}': expected some of {', '.join(FORMATS)}")
+    return tuple(name for name in FORMATS if name in wanted)
