@@ -11,6 +11,7 @@ from kedge_bundle.signature import Signature, TensorSpec
 from kedge_exporter.errors import FormatImpossible, ModelRefused
 from kedge_exporter.keras_model import LoadedModel, describe
 from kedge_exporter.naming import argument_names
+from kedge_exporter.tables import Table, tables_of
 
 MOST_WEIGHT_BYTES = 1_900_000_000
 """A frozen graph is one protobuf message, which holds 2 GB."""
@@ -21,11 +22,12 @@ class Frozen:
     """A graph without variables.
 
     Attributes:
-        function: the frozen concrete function; called by position, in the order of `function.inputs`.
+        function: the frozen concrete function; called by position, in the order of `function.inputs`: the
+            placeholders of the model's inputs, and the handles of its tables.
         signature: names, dtypes and shapes as traced; the batch may be fixed.
         arguments: Keras input name -> name of the placeholder.
         output_order: Keras output names in the order in which `function` answers.
-        tables: the nodes that look values up in a table; tables are not part of the graph.
+        tables: the lookup tables that the graph reads; their contents are not part of it.
         with_batch: the same model traced for a fixed number of rows.
         inlined: the same model traced without functions that TensorFlow would compile apart.
     """
@@ -34,7 +36,7 @@ class Frozen:
     signature: Signature
     arguments: dict[str, str]
     output_order: tuple[str, ...]
-    tables: tuple[str, ...]
+    tables: tuple[Table, ...]
     with_batch: Callable[[int], "Frozen"]
     inlined: Callable[[], "Frozen"]
 
@@ -53,7 +55,7 @@ def trace(loaded: LoadedModel, batch: int | None = None, *, is_inlined: bool = F
         is_inlined: whether functions that TensorFlow compiles apart (grouped convolutions) become plain ops.
 
     Raises:
-        ModelRefused: the model cannot be traced.
+        ModelRefused: the model cannot be traced, or reads what is neither a weight nor a table that it tracks.
         FormatImpossible: its weights are too large for any format that is made from one graph.
     """
     if loaded.weight_bytes > MOST_WEIGHT_BYTES:
@@ -83,21 +85,10 @@ def trace(loaded: LoadedModel, batch: int | None = None, *, is_inlined: bool = F
         signature=Signature(inputs=signature.inputs, outputs=outputs),
         arguments=arguments,
         output_order=tuple(tf.nest.flatten({name: name for name in names})),
-        tables=_tables(function),
+        tables=tables_of(traced, function, loaded.model),
         with_batch=lambda rows: trace(loaded, rows, is_inlined=is_inlined),
         inlined=lambda: trace(loaded, batch, is_inlined=True),
     )
-
-
-def _tables(function: Any) -> tuple[str, ...]:  # noqa: ANN401 (TensorFlow ships no types)
-    """The nodes that read a table handle; freezing leaves the handle as a placeholder that nobody feeds."""
-    nodes = function.graph.as_graph_def().node
-    handles = {
-        node.name
-        for node in nodes
-        if node.op == "Placeholder" and node.attr["dtype"].type == tf.resource.as_datatype_enum
-    }
-    return tuple(f"{node.op} at '{node.name}'" for node in nodes if handles & set(node.input))
 
 
 def _with_batch(signature: Signature, batch: int | None) -> Signature:

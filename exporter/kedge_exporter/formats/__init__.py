@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kedge_bundle.manifest import Artifact, FormatName
-from kedge_exporter.errors import FormatImpossible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,11 +38,5 @@ def convert(format_name: FormatName, frozen: "Frozen", directory: Path, options:
         FormatImpossible: the format cannot hold this model.
         OSError: the disk is full or cannot be written.
     """
-    if frozen.tables:
-        raise FormatImpossible(
-            format_name,
-            f"{', '.join(frozen.tables)} looks values up in a table, which a frozen graph does not hold; take the "
-            "lookup layer out of the model and look up before the request",
-        )
     convert_to: Callable[[Frozen, Path, ConvertOptions], Artifact] = import_module(_MODULES[format_name]).convert
     return convert_to(frozen, directory, options)

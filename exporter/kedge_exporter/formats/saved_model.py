@@ -43,9 +43,11 @@ def write(frozen: Frozen, directory: Path) -> None:
         OSError: the disk is full or cannot be written.
     """
     shapes = {spec.name: spec.shape for spec in frozen.signature.outputs}
+    handles = {table.placeholder: table.resource.resource_handle for table in frozen.tables}
 
     def serve(**inputs: Any) -> dict[str, Any]:  # noqa: ANN401 (TensorFlow ships no types)
-        answers = frozen.function(*[inputs[tensor.op.name] for tensor in frozen.function.inputs])
+        given = inputs | handles
+        answers = frozen.function(*[given[tensor.op.name] for tensor in frozen.function.inputs])
         # The frozen function answers in the order of the sorted names, not in the model's.
         named = dict(zip(frozen.output_order, answers, strict=True))
         # Freezing forgets shapes behind functions that were not inlined.
@@ -55,6 +57,7 @@ def write(frozen: Frozen, directory: Path) -> None:
 
     module = tf.Module()
     module.frozen = frozen.function
+    module.tables = [table.resource for table in frozen.tables]  # a table is saved where an object tracks it
     specs = {
         frozen.arguments[spec.name]: tf.TensorSpec(
             spec.shape, tf.as_dtype(spec.dtype), name=frozen.arguments[spec.name]

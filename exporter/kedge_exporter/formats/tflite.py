@@ -23,6 +23,9 @@ _NODE = re.compile(r'fused\["\w+:", "([^"@]+)@')
 
 def convert(frozen: Frozen, directory: Path, _: ConvertOptions) -> Artifact:
     """Write `model.tflite`, with a signature that carries Keras' names."""
+    if frozen.tables:
+        nodes = ", ".join(f"'{table.placeholder}'" for table in frozen.tables)
+        raise FormatImpossible(FORMAT, f"it looks values up in the tables behind {nodes}; look up before the request")
     # From a SavedModel: a file converted from the function alone has no signature, its names are lost.
     with tempfile.TemporaryDirectory(prefix="kedge-") as scratch:
         saved_model.write(frozen, Path(scratch))
