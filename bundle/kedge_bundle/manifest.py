@@ -4,14 +4,14 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from kedge_bundle.errors import BundleUnreadable, ManifestInvalid
 from kedge_bundle.parity import Budget, Verdict
 from kedge_bundle.signature import Signature
 from kedge_bundle.stats import InputStats
 
-SCHEMA_MAJOR, SCHEMA_MINOR = 1, 0
+SCHEMA_MAJOR, SCHEMA_MINOR = 1, 1
 FILE_NAME = "manifest.json"
 
 FormatName = Literal["saved_model", "tflite", "onnx"]
@@ -56,6 +56,13 @@ class RuntimeOptions(_Part):
     graph_optimization: Literal["all", "disabled"] = "all"
 
 
+class Reproducibility(_Part):
+    """Whether the same export gave the same bytes a second time."""
+
+    is_identical: bool
+    against: str = Field(description="What it was compared with: `version 3`, or `a second conversion`.")
+
+
 class Artifact(_Part):
     """The model in one format."""
 
@@ -72,6 +79,7 @@ class Artifact(_Part):
     options: RuntimeOptions = Field(default=RuntimeOptions(), description="The options that were proven.")
     verdict: Verdict
     max_abs_error: float | None = None
+    reproducible: Reproducibility | None = Field(default=None, description="None: not checked.")
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
@@ -110,12 +118,31 @@ class Source(_Part):
 class Toolchain(_Part):
     """What made the bundle."""
 
-    packages: dict[str, str]
+    packages: dict[str, str] = Field(description="Every distribution that takes part in an export, with its version.")
     python: str
     platform: str
+    machine: str = Field(default="", description="The kind of processor: `x86_64`, `aarch64`.")
     cpu_flags: tuple[str, ...] = ()
     seed: int
     command: tuple[str, ...] = ()
+
+
+class Recipe(_Part):
+    """What was asked of the export, as far as it decides what comes out."""
+
+    options: dict[str, JsonValue] = Field(description="The flags that matter, with their defaults filled in.")
+    data_sha256: str | None = Field(default=None, description="Of the file given with --data.")
+    custom: dict[str, str] = Field(
+        default={}, description="The module given with --custom and what it imported beside itself -> sha256."
+    )
+
+
+class Advice(_Part):
+    """Something of the model that its author should know; `docs/advice.md` lists the codes."""
+
+    code: str
+    message: str = Field(description="What was found, why it matters, and what to do about it.")
+    layer: str | None = Field(default=None, description="Where, when it is one layer.")
 
 
 class Manifest(_Part):
@@ -133,6 +160,9 @@ class Manifest(_Part):
     proof: File
     source: Source
     toolchain: Toolchain
+    recipe: Recipe | None = None
+    advice: tuple[Advice, ...] = ()
+    notes: tuple[str, ...] = Field(default=(), description="What the export had to say of the proof and the samples.")
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
