@@ -16,6 +16,7 @@ from kedge_exporter.errors import ParityNotProven, UsageError
 from kedge_exporter.input_statistics import input_statistics
 from kedge_exporter.inspect import inspect
 from kedge_exporter.progress import Progress
+from kedge_exporter.proof_processes import FreshProcesses, ProofProcesses
 from kedge_exporter.prove import Prover
 from kedge_exporter.publish import Draft, publish
 from kedge_exporter.reference import check_answers, reference_answers
@@ -24,7 +25,9 @@ from kedge_exporter.samples import draws, fitted_data
 from kedge_exporter.workshop import Workshop
 
 
-def export(request: ExportRequest, staged: Path, work: Path, progress: Progress) -> Exported:
+def export(
+    request: ExportRequest, staged: Path, work: Path, progress: Progress, processes: ProofProcesses | None = None
+) -> Exported:
     """Make a bundle in `staged`, prove it, and publish it as the next version of its model.
 
     Args:
@@ -32,15 +35,20 @@ def export(request: ExportRequest, staged: Path, work: Path, progress: Progress)
         staged: a directory from `kedge_bundle.store.staging`.
         work: a scratch directory.
         progress: told of every phase.
+        processes: where proofs run; one fresh process for each when None.
 
     Raises:
         ExportError: nothing is published; the message says why.
         OSError: the disk is full or cannot be written; nothing is published.
     """
+    if processes is None:
+        with FreshProcesses() as fresh:
+            return export(request, staged, work, progress, fresh)
     with progress.phase("inspect") as phase:
         contents = inspect(request.model)
         data = _samples(request.data)
         phase.detail = f"{contents.class_name}, saved by Keras {contents.keras_version}, {contents.bytes:,} bytes"
+    processes.expect(request.formats)
     with progress.phase("load") as phase:
         from kedge_exporter import input_layers, keras_model, tracing  # noqa: PLC0415 (see the module's docstring)
 
@@ -60,7 +68,7 @@ def export(request: ExportRequest, staged: Path, work: Path, progress: Progress)
     draft.write_golden(reference.cases)
     # A proof runs in a process of its own while the next format is converted.
     with ThreadPoolExecutor(len(request.formats)) as pool:
-        workshop = Workshop(frozen, draft, Prover.prepare(staged, work, reference.cases), pool, progress)
+        workshop = Workshop(frozen, draft, Prover.prepare(staged, work, reference.cases, processes), pool, progress)
         begun = [workshop.begin(name) for name in request.formats]
         made = [workshop.finish(artifact, proof) for artifact, proof in begun]
     artifacts, reports = _require_proof(made)

@@ -9,6 +9,7 @@ import pytest
 from kedge_bundle.cases import Case
 from kedge_bundle.manifest import Manifest
 from kedge_bundle.store import describe_file
+from kedge_exporter.proof_processes import FreshProcesses
 from kedge_exporter.prove import Prover, could_not_run
 from tests.services.bundles import TinyModel, publish, square_root, two_output
 
@@ -31,7 +32,7 @@ def prepared(tmp_path: Path, model: TinyModel, cases: list[Case] | None = None) 
     published = publish(model, tmp_path / "models", "tiny")
     work = tmp_path / "work"
     work.mkdir()
-    prover = Prover.prepare(published.directory, work, published.golden if cases is None else cases)
+    prover = Prover.prepare(published.directory, work, published.golden if cases is None else cases, FreshProcesses())
     return Made(published.directory, published.manifest, prover)
 
 
@@ -131,7 +132,7 @@ def test_a_proof_of_fewer_cases_than_there_are_is_no_proof(tmp_path: Path) -> No
     answers = model.answer(model.golden_inputs)
     cases = [Case(name, model.golden_inputs, answers) for name in ("typical-4", "zeros-4")]
     made = prepared(tmp_path, model, cases[:1])
-    knowing_more = Prover(made.directory, made.prover.work, cases, made.prover.cases_file)
+    knowing_more = Prover(made.directory, made.prover.work, cases, made.prover.cases_file, FreshProcesses())
     report = knowing_more.prove(made.manifest)
     assert not report.is_proven
     assert "2 of 4 answers not compared: [('zeros-4', 'difference'), ('zeros-4', 'total')]" in report.reason
