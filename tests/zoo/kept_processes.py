@@ -3,12 +3,14 @@
 Each still has seen neither Keras nor a converter.
 """
 
-import subprocess
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from kedge_bundle.manifest import FormatName
 from kedge_exporter.proof_processes import ask, start
+
+if TYPE_CHECKING:
+    import subprocess
 
 
 class KeptProcesses:
