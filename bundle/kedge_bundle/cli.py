@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kedge_bundle import __version__
 from kedge_bundle.errors import BundleError, RunnerError, RuntimeMissing
-from kedge_bundle.manifest import FORMATS, Artifact
+from kedge_bundle.manifest import ARTIFACT_NAMES, Artifact
 from kedge_bundle.parity import ParityReport
 from kedge_bundle.replay import verify
 from kedge_bundle.store import Bundle, is_bundle, open_bundle, versions
@@ -20,11 +20,11 @@ from kedge_bundle.store import Bundle, is_bundle, open_bundle, versions
 _PROVEN, _NOT_PROVEN, _USAGE, _REFUSED, _NO_RUNTIME = 0, 1, 2, 3, 4
 
 _EXIT_CODES = """exit codes:
-  0  every format that was checked answers as Keras did
-  1  a format answers differently
+  0  every artifact that was checked answers as Keras did; a quantized one, as it did when it was judged
+  1  an artifact answers differently
   2  usage
   3  the bundle is unreadable, damaged or not what was proven
-  4  a format that was asked for is not in the bundle, or nothing here can run it"""
+  4  an artifact that was asked for is not in the bundle, or nothing here can run it"""
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--format",
         action="append",
-        choices=FORMATS,
-        help="check this format (repeatable); default: every format whose runtime is installed",
+        choices=ARTIFACT_NAMES,
+        metavar="NAME",
+        help=f"check this artifact (repeatable): {', '.join(ARTIFACT_NAMES)}; default: every one whose runtime is "
+        "installed",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
     parser.add_argument("--verbose", action="store_true", help="let the runtimes write to standard error")
@@ -99,7 +101,7 @@ def _open(directory: Path) -> Bundle:
 def _chosen(bundle: Bundle, formats: list[str] | None) -> list[Artifact]:
     if not formats:
         return list(bundle.manifest.artifacts)
-    found = {artifact.format: artifact for artifact in bundle.manifest.artifacts}
+    found = {artifact.name: artifact for artifact in bundle.manifest.artifacts}
     absent = [name for name in formats if name not in found]
     if absent:
         raise LookupError(f"{bundle.directory}: no {', '.join(absent)} in this bundle; it has {', '.join(found)}")
@@ -131,7 +133,7 @@ def _as_table(bundle: Bundle, outcomes: list[_Outcome], code: int) -> str:
         cases = report.cases if report else ()
         rows.append(
             (
-                outcome.artifact.format,
+                outcome.artifact.name,
                 report.device if report else "-",
                 str(len(cases)),
                 str(sum(case.rows for case in cases)),
@@ -141,9 +143,11 @@ def _as_table(bundle: Bundle, outcomes: list[_Outcome], code: int) -> str:
         )
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    lines += [f"{outcome.artifact.format}: {outcome.explanation}" for outcome in outcomes if outcome.explanation]
+    lines += [f"{outcome.artifact.name}: {outcome.explanation}" for outcome in outcomes if outcome.explanation]
     manifest = bundle.manifest
-    verdict = {_PROVEN: "answers as Keras did", _NOT_PROVEN: "does NOT answer as Keras did"}
+    checked = [outcome for outcome in outcomes if outcome.report is not None]
+    did = "it did when it was made" if all(o.artifact.quantized is not None for o in checked) else "Keras did"
+    verdict = {_PROVEN: f"answers as {did}", _NOT_PROVEN: f"does NOT answer as {did}"}
     lines.append(f"{manifest.name} version {manifest.version} {verdict.get(code, 'could not be verified')} here.")
     return "\n".join(lines)
 
@@ -157,7 +161,7 @@ def _as_json(bundle: Bundle, outcomes: list[_Outcome], code: int) -> str:
         "exit_code": code,
         "formats": [
             {
-                "format": outcome.artifact.format,
+                "format": outcome.artifact.name,
                 "verdict": outcome.verdict,
                 "explanation": outcome.explanation,
                 "report": json.loads(outcome.report.model_dump_json()) if outcome.report else None,

@@ -2,11 +2,12 @@
 
 import re
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from kedge_bundle.errors import BundleUnreadable, ManifestInvalid
+from kedge_bundle.fidelity import FidelityReport, FidelityVerdict
 from kedge_bundle.parity import Budget, Verdict
 from kedge_bundle.signature import Signature
 from kedge_bundle.stats import InputStats
@@ -16,6 +17,13 @@ FILE_NAME = "manifest.json"
 
 FormatName = Literal["saved_model", "tflite", "onnx"]
 FORMATS: tuple[FormatName, ...] = ("saved_model", "tflite", "onnx")
+
+Quantization = Literal["none", "float16", "dynamic", "int8"]
+ArtifactName = Literal[
+    "saved_model", "tflite", "onnx", "tflite-float16", "tflite-dynamic", "tflite-int8", "onnx-float16", "onnx-int8"
+]
+ARTIFACT_NAMES: tuple[ArtifactName, ...] = get_args(ArtifactName)
+"""What people choose an artifact by: the format, and behind a hyphen how it was made smaller."""
 
 HIGHEST_VERSION = (1 << 63) - 1
 """Both protocols carry versions as 64 bit integers."""
@@ -63,10 +71,38 @@ class Reproducibility(_Part):
     against: str = Field(description="What it was compared with: `version 3`, or `a second conversion`.")
 
 
+class Latency(_Part):
+    """What one run took where the bundle was made: what was seen there, no promise. One thread, through the runtime."""
+
+    p50_ms: float = Field(ge=0)
+    p99_ms: float = Field(ge=0)
+    runs: int = Field(ge=1)
+    rows: int = Field(ge=1, description="Rows of each run.")
+    cpu: str = Field(default="", description="The processor's own name; empty where the system does not say.")
+
+
+class Quantized(_Part):
+    """What a quantized artifact was judged by, and what it should answer.
+
+    Attributes:
+        golden: the artifact's own answers to the inputs of the bundle's golden cases, as seen when it was made.
+        budget: the error that a replay of them may show: integer kernels round differently from one processor to
+            another, and a step that is off travels through the network.
+        calibration_rows: rows that set the ranges of activations; none of them was judged.
+        fidelity: how it compares with Keras.
+    """
+
+    golden: File
+    budget: Budget
+    calibration_rows: int = Field(default=0, ge=0)
+    fidelity: FidelityReport
+
+
 class Artifact(_Part):
-    """The model in one format."""
+    """The model in one format, at one precision."""
 
     format: FormatName
+    quantization: Quantization = "none"
     path: str = Field(description="The file, or `.` where the format is a directory (SavedModel).")
     files: tuple[File, ...] = Field(min_length=1)
     inputs: dict[str, str] = Field(description="Keras input name -> the name that this format uses.")
@@ -77,18 +113,30 @@ class Artifact(_Part):
     opset: int | None = None
     ops: tuple[str, ...] = ()
     options: RuntimeOptions = Field(default=RuntimeOptions(), description="The options that were proven.")
-    verdict: Verdict
+    verdict: Verdict | FidelityVerdict
     max_abs_error: float | None = None
+    quantized: Quantized | None = Field(default=None, description="None for an artifact that answers as Keras does.")
+    latency: Latency | None = None
+    min_runtime: str | None = Field(default=None, description="The oldest LiteRT that runs the file, where it says so.")
     reproducible: Reproducibility | None = Field(default=None, description="None: not checked.")
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
+        if self.name not in ARTIFACT_NAMES:
+            raise ValueError(f"there is no {self.format} in {self.quantization}; expected one of {ARTIFACT_NAMES}")
+        if self.verdict != "failed" and (self.quantization == "none") != (self.quantized is None):
+            raise ValueError(f"'{self.name}' must say what it was judged by if, and only if, it is quantized")
         if self.main_path not in {file.path for file in self.files}:
             raise ValueError(f"'{self.main_path}', which the {self.format} runtime reads, is not among the files")
         for names in (self.inputs, self.outputs):
             if len(set(names.values())) != len(names):
                 raise ValueError(f"two names of the model stand for one of the {self.format} artifact: {names}")
         return self
+
+    @property
+    def name(self) -> str:
+        """One of `ARTIFACT_NAMES`."""
+        return self.format if self.quantization == "none" else f"{self.format}-{self.quantization}"
 
     @property
     def main_path(self) -> str:
@@ -168,28 +216,30 @@ class Manifest(_Part):
     def _holds_together(self) -> Self:
         if not MODEL_NAME.fullmatch(self.name):
             raise ValueError(f"'{self.name}' is not a model name: letters, digits, '_', '-' and '.', not first")
-        formats = [artifact.format for artifact in self.artifacts]
-        if len(set(formats)) != len(formats):
-            raise ValueError(f"a format stands twice: {formats}")
+        names = [artifact.name for artifact in self.artifacts]
+        if len(set(names)) != len(names):
+            raise ValueError(f"an artifact stands twice: {names}")
         for artifact in self.artifacts:
-            for given, names in (
+            for given, wanted in (
                 (artifact.inputs, self.signature.input_names),
                 (artifact.outputs, self.signature.output_names),
             ):
-                if set(given) != set(names):
+                if set(given) != set(wanted):
                     raise ValueError(
-                        f"{artifact.format} maps the names {sorted(given)}, the signature has {sorted(names)}"
+                        f"{artifact.name} maps the names {sorted(given)}, the signature has {sorted(wanted)}"
                     )
         return self
 
-    def artifact(self, format_name: str) -> Artifact | None:
-        """The artifact in this format, or None."""
-        return next((artifact for artifact in self.artifacts if artifact.format == format_name), None)
+    def artifact(self, name: str) -> Artifact | None:
+        """The artifact of this name, one of `ARTIFACT_NAMES`, or None."""
+        return next((artifact for artifact in self.artifacts if artifact.name == name), None)
 
     @property
     def files(self) -> tuple[File, ...]:
         """Every file that the manifest answers for."""
-        return (*(file for artifact in self.artifacts for file in artifact.files), self.golden, self.proof)
+        own_answers = (artifact.quantized.golden for artifact in self.artifacts if artifact.quantized is not None)
+        files = (file for artifact in self.artifacts for file in artifact.files)
+        return (*files, *own_answers, self.golden, self.proof)
 
 
 def read_manifest(directory: Path) -> Manifest:

@@ -17,17 +17,17 @@ def replay(runtime: Runtime, cases: Iterable[Case], budget: Budget) -> ParityRep
     cases = list(cases)
     largest = largest_values(case.outputs for case in cases)
     compared = [_replay_case(runtime, case, budget, largest) for case in cases]
-    return report(runtime.artifact.format, runtime.device, compared)
+    return report(runtime.artifact.name, runtime.device, compared)
 
 
 def verify(bundle: Bundle, artifact: Artifact, options: RuntimeOptions | None = None) -> ParityReport:
-    """Replay a bundle's golden answers on this machine.
+    """Replay a bundle's golden answers on this machine: Keras', or a quantized artifact's own.
 
     Raises:
         RuntimeMissing, ArtifactUnloadable, DeviceUnavailable: as `open_runtime`.
     """
     with open_runtime(bundle, artifact, options) as runtime:
-        return replay(runtime, bundle.golden, bundle.manifest.budget)
+        return replay(runtime, *bundle.golden_of(artifact))
 
 
 def _replay_case(runtime: Runtime, case: Case, budget: Budget, largest: dict[str, float]) -> CaseParity:

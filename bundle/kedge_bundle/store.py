@@ -7,13 +7,14 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from kedge_bundle.cases import Case, read_cases
-from kedge_bundle.errors import BundleTampered, BundleUnreadable, VersionTaken
-from kedge_bundle.manifest import FILE_NAME, HIGHEST_VERSION, File, Manifest, read_manifest, write_manifest
+from kedge_bundle.errors import BundleTampered, BundleUnreadable, ManifestInvalid, VersionTaken
+from kedge_bundle.manifest import FILE_NAME, HIGHEST_VERSION, Artifact, File, Manifest, read_manifest, write_manifest
+from kedge_bundle.parity import Budget
 
 _CHUNK = 1 << 20
 _STAGING_PREFIX = ".staging-"
@@ -33,6 +34,22 @@ class Bundle:
     def golden(self) -> list[Case]:
         """The golden inputs and Keras' answers to them."""
         return read_cases(self.directory / self.manifest.golden.path)
+
+    def golden_of(self, artifact: Artifact) -> tuple[list[Case], Budget]:
+        """The golden inputs with what this artifact should answer, and the error that it may show.
+
+        A quantized artifact does not answer as Keras does, by design: a replay asks whether it answers as it did when
+        it was judged. How far that is from Keras was settled then, on many more rows.
+        """
+        if artifact.quantized is None:
+            return self.golden, self.manifest.budget
+        own = {case.name: case.outputs for case in read_cases(self.directory / artifact.quantized.golden.path)}
+        if own.keys() != {case.name for case in self.golden}:
+            raise ManifestInvalid(
+                f"{self.directory}: '{artifact.quantized.golden.path}' answers the cases {sorted(own)}, "
+                f"the golden ones are {sorted(case.name for case in self.golden)}"
+            )
+        return [replace(case, outputs=own[case.name]) for case in self.golden], artifact.quantized.budget
 
 
 def open_bundle(directory: Path) -> Bundle:

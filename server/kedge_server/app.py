@@ -235,7 +235,7 @@ class App:
             "model_loaded",
             model=model.name,
             version=model.version,
-            format=outcome.artifact.format,
+            format=outcome.artifact.name,
             device=outcome.device,
             no_gpu_because=outcome.no_gpu_because,
             instances=loaded.scheduler.instances,

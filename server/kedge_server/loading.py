@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from kedge_bundle.errors import BundleError, BundleTampered, BundleUnreadable, DeviceUnavailable, RunnerError
-from kedge_bundle.manifest import Artifact, FormatName, RuntimeOptions, read_manifest
+from kedge_bundle.manifest import Artifact, ArtifactName, FormatName, RuntimeOptions, read_manifest
 from kedge_bundle.parity import ParityReport
 from kedge_bundle.replay import replay
 from kedge_bundle.runtimes import is_installed, open_runtime
@@ -54,14 +54,14 @@ class Options:
     """How to load.
 
     Attributes:
-        format: which format to take.
+        format: the name of the artifact to take; `auto` takes none that is quantized.
         device: which device to run on.
         instances: batches at once; 0 lets the device and the cores decide.
         threads: inside one run; 0 is what was proven.
         max_batch_rows: the largest batch to warm up for.
     """
 
-    format: Literal["auto", "onnx", "tflite", "saved_model"] = "auto"
+    format: Literal["auto", ArtifactName] = "auto"
     device: Literal["auto", "cpu", "gpu"] = "auto"
     instances: int = 0
     threads: int = 0
@@ -166,8 +166,8 @@ def _check_place(bundle: Bundle, place: Place) -> None:
         )
 
 
-def _choose(bundle: Bundle, wanted: Literal["auto", "onnx", "tflite", "saved_model"]) -> Artifact:
-    found = {artifact.format: artifact for artifact in bundle.manifest.artifacts}
+def _choose(bundle: Bundle, wanted: Literal["auto", ArtifactName]) -> Artifact:
+    found = {artifact.name: artifact for artifact in bundle.manifest.artifacts}
     there = ", ".join(found)
     if wanted != "auto":
         artifact = bundle.manifest.artifact(wanted)
@@ -208,11 +208,12 @@ def _instances(bundle: Bundle, artifact: Artifact, first: Runtime, options: Opti
 
 def _self_test(bundle: Bundle, runtimes: tuple[Runtime, ...]) -> ParityReport:
     """Replay the golden answers in every runtime that will serve, with the very options that will serve."""
-    reports = [replay(runtime, bundle.golden, bundle.manifest.budget) for runtime in dict.fromkeys(runtimes)]
+    reports = [replay(runtime, *bundle.golden_of(runtime.artifact)) for runtime in dict.fromkeys(runtimes)]
     for report in reports:
         if not report.is_proven:
+            was = "Keras did" if runtimes[0].artifact.quantized is None else "it did when it was judged"
             raise LoadFailed(
-                f"{bundle.directory}: the self-test failed, {report.format} does not answer as Keras did: "
+                f"{bundle.directory}: the self-test failed, {report.format} does not answer as {was}: "
                 f"{report.first_failure()}"
             )
     return reports[0]

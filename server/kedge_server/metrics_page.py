@@ -53,7 +53,7 @@ def model_families(models: ModelTable) -> Iterable[Metric]:
             (
                 (
                     *labels,
-                    parts.artifact.format,
+                    parts.artifact.name,
                     parts.device,
                     parts.bundle.manifest.source.keras_version,
                     parts.artifact.sha256,

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from kedge_bundle.manifest import ArtifactName
 from kedge_server.addresses import Address, parse_address
 
 PREFIX = "KEDGE_"
@@ -58,10 +59,10 @@ class Settings(BaseModel):
         default=Address("0.0.0.0", 8501),  # noqa: S104 (as above)
         description="Where `/metrics`, `/healthz` and `/readyz` are.",
     )
-    format: Literal["auto", "onnx", "tflite", "saved_model"] = Field(
+    format: Literal["auto", ArtifactName] = Field(
         default="auto",
-        description="Which format of each bundle to serve. `auto`: the first of onnx, tflite, saved_model that the "
-        "bundle has and that a runtime is installed for.",
+        description="Which artifact of each bundle to serve. `auto`: the first of onnx, tflite, saved_model that the "
+        "bundle has and that a runtime is installed for; never a quantized one, which answers a little otherwise.",
     )
     device: Literal["auto", "cpu", "gpu"] = Field(
         default="auto",

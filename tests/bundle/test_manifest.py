@@ -107,10 +107,10 @@ def test_a_pipe_in_the_place_of_the_manifest_keeps_nobody_waiting(directory: Pat
         read_manifest(directory)
 
 
-def test_a_format_cannot_stand_twice(directory: Path):
+def test_an_artifact_cannot_stand_twice(directory: Path):
     artifact = json.loads((directory / FILE_NAME).read_text())["artifacts"][0]
     edit(directory, artifacts=[artifact, artifact])
-    with pytest.raises(ManifestInvalid, match="a format stands twice"):
+    with pytest.raises(ManifestInvalid, match="an artifact stands twice"):
         read_manifest(directory)
 
 

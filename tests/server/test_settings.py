@@ -123,7 +123,7 @@ def test_a_boolean_that_says_yes_is_yes(word: str):
         ("--queue-rows", "many", "integer"),
         ("--queue-rows", "1.5", "integer"),
         ("--instances", "-1", "greater than or equal to 0"),
-        ("--format", "pytorch", "'auto', 'onnx', 'tflite' or 'saved_model'"),
+        ("--format", "pytorch", "'auto', 'saved_model', 'tflite', 'onnx', 'tflite-float16'"),
         ("--grpc-address", "8500", "host:port"),
         ("--grpc-address", "0.0.0.0:99999", "host:port"),
         ("--grpc-address", "::1:8500", "host:port"),

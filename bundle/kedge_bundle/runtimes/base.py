@@ -48,7 +48,7 @@ class Runtime(ABC):
         rows = row_count(inputs)
         batch = rows if self.artifact.batch == "dynamic" else self.artifact.batch
         if rows % batch:
-            raise RunFailed(f"this {self.artifact.format} artifact runs {batch} rows at a time, got {rows}")
+            raise RunFailed(f"this {self.artifact.name} artifact runs {batch} rows at a time, got {rows}")
         if rows == batch:
             outputs = self._guarded_run(inputs)
         else:
@@ -65,7 +65,7 @@ class Runtime(ABC):
         except RunFailed:
             raise
         except Exception as error:  # the runtimes raise their own types, from RuntimeError to TypeError
-            raise RunFailed(f"{self.artifact.format}: {type(error).__name__}: {error}") from error
+            raise RunFailed(f"{self.artifact.name}: {type(error).__name__}: {error}") from error
 
     def _checked(self, outputs: Tensors, rows: int) -> Tensors:
         """The outputs in the signature's order, or RunFailed where they are not what it promises."""

@@ -32,7 +32,7 @@ def metadata(model: ServedModel, models: ModelTable) -> ModelMetadataResponse:
         inputs=[_tensor_metadata(spec) for spec in model.signature.inputs],
         outputs=[_tensor_metadata(spec) for spec in model.signature.outputs],
         properties={
-            "format": artifact.format,
+            "format": artifact.name,
             "device": model.device,
             "sha256": artifact.sha256,
             "keras_version": manifest.source.keras_version,
