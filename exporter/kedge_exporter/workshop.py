@@ -8,6 +8,7 @@ from kedge_bundle.manifest import Artifact, FormatName
 from kedge_bundle.parity import ParityReport
 from kedge_exporter.errors import FormatImpossible, ModelRefused
 from kedge_exporter.formats import convert
+from kedge_exporter.memory import give_back
 from kedge_exporter.progress import Progress
 from kedge_exporter.prove import Prover, could_not_run
 from kedge_exporter.publish import Draft
@@ -44,6 +45,7 @@ class Workshop:
                     raise
                 artifact = self._convert(format_name, self._one_row(error))
             phase.detail = _describe(artifact)
+            give_back()
         return artifact, self.pool.submit(self.prover.prove, self.draft.manifest((artifact,)))
 
     def finish(self, artifact: Artifact, proof: "Future[ParityReport]") -> tuple[Artifact, ParityReport]:
