@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from kedge_bundle.manifest import ArtifactName
 from kedge_server.addresses import Address, parse_address
 
 PREFIX = "KEDGE_"
@@ -59,7 +58,11 @@ class Settings(BaseModel):
         default=Address("0.0.0.0", 8501),  # noqa: S104 (as above)
         description="Where `/metrics`, `/healthz` and `/readyz` are.",
     )
-    format: Literal["auto", ArtifactName] = Field(
+    # The artifact names of the manifest, written out: importing them takes numpy, and --help takes none of it.
+    format: Literal[
+        "auto", "onnx", "tflite", "saved_model",
+        "onnx-float16", "onnx-int8", "tflite-float16", "tflite-dynamic", "tflite-int8",
+    ] = Field(  # fmt: skip
         default="auto",
         description="Which artifact of each bundle to serve. `auto`: the first of onnx, tflite, saved_model that the "
         "bundle has and that a runtime is installed for; never a quantized one, which answers a little otherwise.",

@@ -3,9 +3,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from kedge_bundle.manifest import ARTIFACT_NAMES
 from kedge_server.addresses import Address
 from kedge_server.settings import Settings, SettingsInvalid, add_flags, markdown_table, read_settings
 from tests.services.server_process import clean_environment
@@ -123,7 +125,7 @@ def test_a_boolean_that_says_yes_is_yes(word: str):
         ("--queue-rows", "many", "integer"),
         ("--queue-rows", "1.5", "integer"),
         ("--instances", "-1", "greater than or equal to 0"),
-        ("--format", "pytorch", "'auto', 'saved_model', 'tflite', 'onnx', 'tflite-float16'"),
+        ("--format", "pytorch", "'auto', 'onnx', 'tflite', 'saved_model', 'onnx-float16'"),
         ("--grpc-address", "8500", "host:port"),
         ("--grpc-address", "0.0.0.0:99999", "host:port"),
         ("--grpc-address", "::1:8500", "host:port"),
@@ -224,3 +226,7 @@ def test_usage_errors_end_with_2_and_one_sentence(arguments: list[str], environm
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+def test_every_artifact_that_a_manifest_knows_can_be_asked_for():
+    assert set(get_args(Settings.model_fields["format"].annotation)) == {"auto", *ARTIFACT_NAMES}
