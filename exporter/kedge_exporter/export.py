@@ -12,9 +12,12 @@ from kedge_bundle.manifest import Artifact
 from kedge_bundle.parity import Budget, ParityReport
 from kedge_bundle.signature import Signature, Tensors
 from kedge_bundle.stats import InputStats
+from kedge_exporter.advice import advise
+from kedge_exporter.advice_graph import Subject
 from kedge_exporter.errors import ParityNotProven, UsageError
 from kedge_exporter.input_statistics import input_statistics
 from kedge_exporter.inspect import inspect
+from kedge_exporter.memory import give_back
 from kedge_exporter.progress import Progress
 from kedge_exporter.proof_processes import FreshProcesses, ProofProcesses
 from kedge_exporter.prove import Prover
@@ -45,7 +48,7 @@ def export(
         with FreshProcesses() as fresh:
             return export(request, staged, work, progress, fresh)
     with progress.phase("inspect") as phase:
-        contents = inspect(request.model)
+        contents = inspect(request.model, copy_into=work, has_custom=request.custom is not None)
         data = _samples(request.data)
         phase.detail = f"{contents.class_name}, saved by Keras {contents.keras_version}, {contents.bytes:,} bytes"
     processes.expect(request.formats)
@@ -53,6 +56,7 @@ def export(
         from kedge_exporter import input_layers, keras_model, tracing  # noqa: PLC0415 (see the module's docstring)
 
         loaded = keras_model.load(contents, request.custom, data)
+        advice = advise(Subject(contents, loaded), is_strict=request.is_strict)
         phase.detail = f"{loaded.parameters:,} parameters, {_listing(loaded.signature)}"
     with progress.phase("sample") as phase:
         data, notes = _fitted(data, loaded.signature, request.data)
@@ -63,8 +67,18 @@ def export(
     with progress.phase("trace") as phase:
         frozen = tracing.trace(loaded)
         check_answers(reference.cases, frozen.signature)
-        phase.detail = f"{len(frozen.function.graph.as_graph_def().node)} nodes"
-    draft = Draft(request, contents, frozen.signature, stats, Budget.for_precision(loaded.precision), staged)
+        give_back()
+        phase.detail = f"{len(frozen.function.graph.get_operations())} nodes"
+    draft = Draft(
+        request=request,
+        contents=contents,
+        signature=frozen.signature,
+        input_stats=stats,
+        budget=Budget.for_precision(loaded.precision),
+        staged=staged,
+        advice=advice,
+        notes=(*notes, *stats_notes, *reference.notes),
+    )
     draft.write_golden(reference.cases)
     # A proof runs in a process of its own while the next format is converted.
     with ThreadPoolExecutor(len(request.formats)) as pool:
@@ -79,10 +93,11 @@ def export(
         name=manifest.name,
         version=manifest.version,
         bundle=request.output / manifest.name / str(manifest.version),
-        formats=tuple(_result(*pair) for pair in zip(artifacts, reports, strict=True)),
+        formats=tuple(FormatResult.of(*pair) for pair in zip(artifacts, reports, strict=True)),
         signature=manifest.signature,
         input_stats=stats,
-        notes=(*notes, *stats_notes, *reference.notes),
+        warnings=manifest.advice,
+        notes=manifest.notes,
         seconds=progress.seconds,
     )
 
@@ -114,18 +129,6 @@ def _fitted(data: Tensors | None, signature: Signature, path: Path | None) -> tu
         return (None, ()) if data is None else fitted_data(data, signature, f"--data {path}")
     except SamplesInvalid as error:
         raise UsageError(str(error)) from error
-
-
-def _result(artifact: Artifact, report: ParityReport) -> FormatResult:
-    return FormatResult(
-        format=artifact.format,
-        path=artifact.path,
-        bytes=artifact.bytes,
-        batch=artifact.batch,
-        verdict=report.verdict,
-        max_abs_error=report.max_abs_error,
-        cases=len(report.cases),
-    )
 
 
 def _listing(signature: Signature) -> str:

@@ -1,20 +1,25 @@
-"""What a `.keras` file contains, read as data. Imports neither Keras nor anything that could run what is inside."""
+"""What a `.keras` file contains, read as data. Imports neither Keras nor anything that could run what is inside.
+
+A private copy is taken first: what is looked at here is what Keras loads later, whatever happens to the file meanwhile.
+"""
 
 import hashlib
-import json
+import tempfile
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
-from kedge_bundle.store import sha256_of
 from kedge_exporter.errors import ModelRefused, ModelUnreadable
+from kedge_exporter.keras_file.archive import CONFIG, METADATA, WEIGHTS, check_frame, check_members, content_start
+from kedge_exporter.keras_file.config_json import OwnName, check_config, parse
+from kedge_exporter.keras_file.private_copy import take_copy
+from kedge_exporter.keras_file.weights_h5 import check_weights
+from kedge_exporter.keras_file.window import Window
 
-_CONFIG, _METADATA = "config.json", "metadata.json"
-_WEIGHTS = ("model.weights.h5", "model.weights.npz")
-_HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
-_BYTECODE = "__lambda__"
 _CHUNK = 1 << 20
 _UNREADABLE_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 """What `zipfile` raises on a damaged, truncated or encrypted archive."""
@@ -25,103 +30,116 @@ class Contents:
     """A whole `.keras` file: every member was read and its checksum was right.
 
     Attributes:
+        path: the user's file.
+        copy: what was inspected, and is to be loaded; None where `inspect` was given no place for it.
         keras_version: the version that saved it.
         class_name: the model's class, for instance `Functional`.
         config: `config.json`.
         layer_classes: every `class_name` in the config with how often it stands there.
+        own_names: classes and functions that Keras does not define; `--custom` must.
         sha256: of the file.
         content_sha256: over the members' names and bytes, sorted by name: the same after re-zipping.
     """
 
     path: Path
+    copy: Path | None
     bytes: int
     keras_version: str
     class_name: str
     config: dict[str, Any] = field(repr=False)
     layer_classes: dict[str, int]
+    own_names: tuple[OwnName, ...]
     sha256: str
     content_sha256: str
 
 
-def inspect(path: Path) -> Contents:
+def inspect(path: Path, *, copy_into: Path | None = None, has_custom: bool = False) -> Contents:
     """Read a `.keras` file without running anything in it.
+
+    Args:
+        path: the user's file.
+        copy_into: a private directory for the copy that Keras will load; without one there is no copy afterwards.
+        has_custom: whether a module of the user's will answer for `own_names`; without one they are refused here.
 
     Raises:
         ModelUnreadable: missing, a directory, not a zip, truncated, or without the members of a `.keras` file.
-        ModelRefused: its configuration is not one of a Keras 3 model, or it has no inputs.
+        ModelRefused: it holds what no file that Keras saves holds, or what must not be loaded.
+        OSError: the copy cannot be written.
     """
-    _check_is_zip(path)
+    if copy_into is not None:
+        return _inspect(path, copy_into, has_custom=has_custom, is_kept=True)
+    with tempfile.TemporaryDirectory(prefix="kedge-inspect-") as directory:
+        return _inspect(path, Path(directory), has_custom=has_custom, is_kept=False)
+
+
+def _inspect(path: Path, directory: Path, *, has_custom: bool, is_kept: bool) -> Contents:
+    copy, sha256 = take_copy(path, directory)
+    size = copy.stat().st_size
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            _check_members(path, names)
+        with copy.open("rb") as file, _opened(path, file) as archive:
+            check_members(path, archive, size)
+            config = parse(path, CONFIG, archive.read(CONFIG))
+            metadata = parse(path, METADATA, archive.read(METADATA))
+            version, class_name = metadata.get("keras_version"), config.get("class_name")
+            if not isinstance(version, str) or not isinstance(class_name, str):
+                raise ModelRefused(f"{path}: {CONFIG} and {METADATA} do not describe a Keras 3 model")
+            own_names = check_config(path, config)
+            if own_names and not has_custom:
+                raise ModelRefused(_not_defined(path, own_names))
+            _check_has_inputs(path, config)
             content = _content_sha256(archive)
-            config, metadata = _json(archive, path, _CONFIG), _json(archive, path, _METADATA)
+            with _weights(archive, file, directory) as (weights, length):
+                check_weights(path, weights, length)
     except _UNREADABLE_ZIP as error:
         raise ModelUnreadable(f"{path}: damaged or truncated: {error}; copy or save it again") from error
-    except OSError as error:
-        raise ModelUnreadable(f"{path}: cannot be read: {error.strerror or error}") from error
-    version, class_name = metadata.get("keras_version"), config.get("class_name")
-    if not isinstance(version, str) or not isinstance(class_name, str):
-        raise ModelRefused(f"{path}: {_CONFIG} and {_METADATA} do not describe a Keras 3 model")
-    layers = _count_classes(config)
-    _check_has_inputs(path, config)
-    _check_classes(path, layers)
-    return Contents(path, path.stat().st_size, version, class_name, config, layers, sha256_of(path), content)
+    return Contents(
+        path=path,
+        copy=copy if is_kept else None,
+        bytes=size,
+        keras_version=version[:100],
+        class_name=class_name,
+        config=config,
+        layer_classes=_count_classes(config),
+        own_names=own_names,
+        sha256=sha256,
+        content_sha256=content,
+    )
 
 
-def _check_is_zip(path: Path) -> None:
-    try:
-        if path.is_dir():
-            raise ModelUnreadable(f"{path}: a directory; expected a .keras file, as model.save('model.keras') writes")
-        with path.open("rb") as file:
-            magic = file.read(len(_HDF5_MAGIC))
-    except FileNotFoundError as error:
-        raise ModelUnreadable(f"{path}: no such file") from error
-    except OSError as error:
-        raise ModelUnreadable(f"{path}: cannot be read: {error.strerror or error}") from error
-    if magic == _HDF5_MAGIC:
-        raise ModelUnreadable(
-            f"{path}: an HDF5 file of the older Keras format; load it in Keras 3 and save it again as .keras"
-        )
-    if not magic:
-        raise ModelUnreadable(f"{path}: an empty file")
-    if not magic.startswith(b"PK"):
-        raise ModelUnreadable(f"{path}: not a .keras file: expected a zip archive, it begins with {magic[:4]!r}")
-    if path.suffix != ".keras":
-        raise ModelUnreadable(f"{path}: expected the suffix .keras; Keras itself reads no other")
+@contextmanager
+def _opened(path: Path, file: BinaryIO) -> Iterator[zipfile.ZipFile]:
+    check_frame(path, file)
+    with zipfile.ZipFile(file) as archive:
+        yield archive
 
 
-def _check_members(path: Path, names: list[str]) -> None:
-    missing = [name for name in (_CONFIG, _METADATA) if name not in names]
-    if not any(name in names for name in _WEIGHTS):
-        missing.append(_WEIGHTS[0])
-    if missing:
-        raise ModelUnreadable(f"{path}: a zip archive, but no .keras file: {', '.join(missing)} missing inside")
-    if len(set(names)) != len(names):
-        raise ModelUnreadable(f"{path}: two members of the archive share a name; save the model again")
+@contextmanager
+def _weights(archive: zipfile.ZipFile, file: BinaryIO, directory: Path) -> Iterator[tuple[BinaryIO, int]]:
+    """The weights as a file of their own, and its size: where they lie when stored, unpacked when deflated."""
+    info = archive.getinfo(WEIGHTS)
+    if info.compress_type == zipfile.ZIP_STORED:
+        yield cast("BinaryIO", Window(file, content_start(file, info), info.file_size)), info.file_size
+        return
+    with tempfile.TemporaryFile(dir=directory) as unpacked, archive.open(info) as packed:
+        while chunk := packed.read(_CHUNK):
+            unpacked.write(chunk)
+        unpacked.seek(0)
+        yield cast("BinaryIO", unpacked), info.file_size
 
 
 def _content_sha256(archive: zipfile.ZipFile) -> str:
     """Hash every member, sorted by name; reading to the end also checks each member's checksum."""
     digest = hashlib.sha256()
     for info in sorted(archive.infolist(), key=lambda info: info.filename):
-        member = hashlib.sha256()
+        member, length = hashlib.sha256(), 0
         with archive.open(info) as file:
             while chunk := file.read(_CHUNK):
                 member.update(chunk)
+                length += len(chunk)
+        if length != info.file_size:
+            raise zipfile.BadZipFile(f"'{info.filename}' ends after {length:,} of {info.file_size:,} bytes")
         digest.update(f"{info.filename}\0{info.file_size}\0{member.hexdigest()}\n".encode())
     return digest.hexdigest()
-
-
-def _json(archive: zipfile.ZipFile, path: Path, member: str) -> dict[str, Any]:
-    try:
-        document = json.loads(archive.read(member))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ModelRefused(f"{path}: {member} is not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise ModelRefused(f"{path}: {member} is not a JSON object")
-    return document
 
 
 def _count_classes(config: dict[str, Any]) -> dict[str, int]:
@@ -140,13 +158,12 @@ def _count_classes(config: dict[str, Any]) -> dict[str, int]:
     return counts
 
 
-def _check_classes(path: Path, classes: dict[str, int]) -> None:
-    """Refuse what would run code from the file."""
-    if _BYTECODE in classes:
-        raise ModelRefused(
-            f"{path}: a Lambda layer holds Python bytecode, which is never run from a file; write it as a layer class "
-            "in a module of yours, save the model again, and give the module with --custom"
-        )
+def _not_defined(path: Path, own_names: tuple[OwnName, ...]) -> str:
+    others = f" (and {len(own_names) - 1} more)" if len(own_names) > 1 else ""
+    return (
+        f"{path}: {CONFIG}: {own_names[0]}{others} is not part of Keras; give the Python module that defines it with "
+        "--custom module.py, if you trust that module: it is run"
+    )
 
 
 def _check_has_inputs(path: Path, config: dict[str, Any]) -> None:

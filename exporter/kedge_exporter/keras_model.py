@@ -3,14 +3,10 @@
 One of the few modules that import Keras and TensorFlow. Graphs are made in `tracing.py`.
 """
 
-import importlib.util
 import re
-import sys
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal, get_args
 
 import keras
@@ -19,7 +15,8 @@ import tensorflow as tf
 
 from kedge_bundle.cases import as_tensor
 from kedge_bundle.signature import DType, Signature, Tensors, TensorSpec
-from kedge_exporter.errors import ModelRefused, UsageError
+from kedge_exporter.custom_module import import_custom, own_objects
+from kedge_exporter.errors import ModelRefused
 from kedge_exporter.inspect import Contents
 from kedge_exporter.naming import structure_names
 
@@ -98,15 +95,22 @@ def load(contents: Contents, custom: Path | None, data: Tensors | None) -> Loade
 
     Raises:
         UsageError: the custom module cannot be imported.
-        ModelRefused: Keras refuses the file, or the model cannot be served.
+        ModelRefused: the custom module does not define what the file names, Keras refuses the file, or the model
+            cannot be served.
     """
     # Keras counts the names that it makes up: the same file gets the same names in every process.
     keras.utils.clear_session()
-    own = {} if custom is None else _public_names(import_custom(custom))
+    registered = keras.saving.get_custom_objects()
+    own = {} if custom is None else own_objects(custom, import_custom(custom), contents.own_names, registered)
     try:
-        model = keras.models.load_model(contents.path, custom_objects=own, compile=False, safe_mode=True)
+        model = keras.models.load_model(
+            contents.copy or contents.path, custom_objects=own, compile=False, safe_mode=True
+        )
     except Exception as error:  # Keras raises every kind of exception on files that it does not take
         raise ModelRefused(f"{contents.path}: Keras {keras.__version__} refuses it: {describe(error)}") from error
+    finally:
+        if contents.copy is not None:
+            contents.copy.unlink()
     if not isinstance(model, keras.Model):
         raise ModelRefused(f"{contents.path}: a {type(model).__name__}, not a model")
     _check_can_be_served(model)
@@ -115,36 +119,11 @@ def load(contents: Contents, custom: Path | None, data: Tensors | None) -> Loade
     return _named(model, graph, calling)
 
 
-def import_custom(path: Path) -> ModuleType:
-    """Run the user's module, so that the classes that it registers are known to Keras.
-
-    Raises:
-        UsageError: it is missing or raises.
-    """
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise UsageError(f"--custom {path}: no such Python file")
-    module = importlib.util.module_from_spec(spec)
-    # Models saved from this module look it up by its name; what it imports beside itself is found there as well.
-    sys.modules[path.stem] = module
-    sys.path.append(str(path.resolve().parent))
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # it is the user's code
-        traceback.print_exception(error)  # its author wants the line; standard error is the log
-        raise UsageError(f"--custom {path}: importing it raised {describe(error)}") from error
-    return module
-
-
 def describe(error: BaseException) -> str:
     """An exception in one line: its type and what its message begins with, less Keras' preamble and colours."""
     lines = [line.strip() for line in _COLOUR.sub("", str(error)).splitlines()]
     lines = [line for line in lines if line and not line.startswith(_PREAMBLE)]
     return f"{type(error).__name__}: {lines[0][:400]}" if lines else type(error).__name__
-
-
-def _public_names(module: ModuleType) -> dict[str, Any]:
-    return {name: value for name, value in vars(module).items() if callable(value) and not name.startswith("_")}
 
 
 def _graph_of(model: Any) -> Any | None:  # noqa: ANN401 (Keras ships no types)

@@ -17,6 +17,8 @@ _FOR_EXPORT = {
     "TF_USE_LEGACY_KERAS": "0",
     # The converter's check loads the file in onnxruntime, which would report that to its maker.
     "ORT_DISABLE_TELEMETRY": "1",
+    # HDF5 loads no filter plugins, from wherever: https://support.hdfgroup.org/documentation/hdf5/latest/_h5_p_l__u_g.html
+    "HDF5_PLUGIN_PRELOAD": "::",
 }
 _NOT_FOR_PROOF = ("TF_ENABLE_ONEDNN_OPTS",)
 """A runtime is proven as it will serve, with its own defaults."""
