@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import NoReturn
 
 from kedge_bundle.store import staging
+from kedge_exporter.advice import require_none
 from kedge_exporter.errors import CannotWrite, ExportError, OutputNotWritable, UsageError
-from kedge_exporter.flags import parse, request_of
+from kedge_exporter.flags import check_version_is_free, parse, request_of
 from kedge_exporter.request import Exported, ExportRequest, Failed, Job
 from kedge_exporter.supervise import run_export
 from kedge_exporter.terminal import Terminal
+from kedge_exporter.unchanged import Found, find
 
 _NEEDED = ("keras", "tensorflow", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert")
 
@@ -54,7 +56,13 @@ def _check_installed() -> None:
 def _export(
     request: ExportRequest, terminal: Terminal, *, is_log_wanted: bool
 ) -> tuple[Exported | Failed, Path | None]:
-    """Run the export; only the bundle stays on the disk, and the log where it is wanted or explains a failure."""
+    """Run the export, unless it was made already; only the bundle stays, and the log where it is wanted or explains."""
+    found = Found() if request.is_forced else find(request)
+    if found.exported is not None:
+        if request.is_strict:
+            require_none(found.exported.warnings)
+        return found.exported, None
+    check_version_is_free(request)
     try:
         scratch = Path(tempfile.mkdtemp(prefix="kedge-export-"))
     except OSError as error:
@@ -68,6 +76,8 @@ def _export(
         shutil.rmtree(scratch / "work", ignore_errors=True)
         if not (is_log_kept and log.exists() and log.stat().st_size):
             shutil.rmtree(scratch, ignore_errors=True)
+    if isinstance(outcome, Exported) and found.note:
+        outcome = outcome.model_copy(update={"notes": (found.note, *outcome.notes)})
     return outcome, log if log.exists() else None
 
 

@@ -47,6 +47,17 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--opset", type=int, default=HIGHEST_OPSET, help="of ONNX (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the proof's inputs (default: %(default)s)")
+    parser.add_argument(
+        "--strict", action="store_true", help="warnings are errors (exit code 3); docs/advice.md lists them"
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="export again what the newest version is the export of already"
+    )
+    parser.add_argument(
+        "--check-reproducible",
+        action="store_true",
+        help="convert a second time, in a process of its own, and say whether the bytes are the same",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of progress and table")
     parser.add_argument("--verbose", action="store_true", help="keep TensorFlow's log and say where it is")
     return parser.parse_args(arguments)
@@ -66,11 +77,6 @@ def request_of(flags: argparse.Namespace, given: list[str]) -> ExportRequest:
         )
     if flags.version is not None and not 1 <= flags.version <= HIGHEST_VERSION:
         raise UsageError(f"--version {flags.version}: versions are 1, 2, 3 ... up to {HIGHEST_VERSION}")
-    if flags.version is not None and (flags.output / name / str(flags.version)).exists():
-        raise UsageError(
-            f"--version {flags.version}: {flags.output / name / str(flags.version)} exists; published versions never "
-            "change"
-        )
     if not LOWEST_OPSET <= flags.opset <= HIGHEST_OPSET:
         raise UsageError(f"--opset {flags.opset}: expected {LOWEST_OPSET} to {HIGHEST_OPSET}")
     if flags.custom is not None and not flags.custom.is_file():
@@ -87,8 +93,23 @@ def request_of(flags: argparse.Namespace, given: list[str]) -> ExportRequest:
         custom=flags.custom,
         opset=flags.opset,
         seed=flags.seed,
+        is_strict=flags.strict,
+        is_forced=flags.force,
+        checks_reproducible=flags.check_reproducible,
         command=("export-model", *given),
     )
+
+
+def check_version_is_free(request: ExportRequest) -> None:
+    """Say before any work that the version which was asked for cannot be had.
+
+    Raises:
+        UsageError: it exists.
+    """
+    if request.version is not None:
+        place = request.output / request.name / str(request.version)
+        if place.exists():
+            raise UsageError(f"--version {request.version}: {place} exists; published versions never change")
 
 
 def _safe_name(stem: str) -> str:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from kedge_bundle.cases import Case, write_cases
 from kedge_bundle.errors import VersionTaken
-from kedge_bundle.manifest import Artifact, File, Manifest, RuntimeOptions
+from kedge_bundle.manifest import Advice, Artifact, File, Manifest, RuntimeOptions
 from kedge_bundle.parity import Budget, ParityReport
 from kedge_bundle.signature import Signature
 from kedge_bundle.stats import InputStats
@@ -16,11 +16,11 @@ from kedge_bundle.store import describe_file, write_bundle
 from kedge_exporter.errors import UsageError
 from kedge_exporter.formats import ConvertOptions
 from kedge_exporter.inspect import Contents
-from kedge_exporter.provenance import source, toolchain
+from kedge_exporter.provenance import recipe, source, toolchain
 from kedge_exporter.request import ExportRequest
 from kedge_exporter.samples import golden_cases
 
-_GOLDEN, _PROOF = "golden.npz", "parity.json"
+_GOLDEN, PROOF = "golden.npz", "parity.json"
 
 
 class Proof(BaseModel):
@@ -44,6 +44,8 @@ class Draft:
     input_stats: tuple[InputStats, ...]
     budget: Budget
     staged: Path
+    advice: tuple[Advice, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def manifest(self, artifacts: tuple[Artifact, ...], version: int = 1) -> Manifest:
         """The manifest with these artifacts; `golden.npz` and `parity.json` as they are now."""
@@ -56,9 +58,12 @@ class Draft:
             budget=self.budget,
             artifacts=artifacts,
             golden=self._file(_GOLDEN),
-            proof=self._file(_PROOF),
+            proof=self._file(PROOF),
             source=source(self.contents),
             toolchain=toolchain(self.request),
+            recipe=recipe(self.request),
+            advice=self.advice,
+            notes=self.notes,
         )
 
     @property
@@ -74,7 +79,7 @@ class Draft:
     def write_proof(self, reports: tuple[ParityReport, ...]) -> None:
         """Write `parity.json`."""
         proof = Proof(budget=self.budget, seed=self.request.seed, options=RuntimeOptions(), reports=reports)
-        (self.staged / _PROOF).write_text(proof.model_dump_json(indent=2) + "\n", "utf-8")
+        (self.staged / PROOF).write_text(proof.model_dump_json(indent=2) + "\n", "utf-8")
 
     def _file(self, name: str) -> File:
         return describe_file(self.staged, self.staged / name)

@@ -1,11 +1,11 @@
 """What is asked of an export and what comes out of it, as data that travels between processes."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from kedge_bundle.manifest import FORMATS, FormatName
+from kedge_bundle.manifest import FORMATS, Advice, Artifact, FormatName
 from kedge_bundle.parity import ParityReport, Verdict
 from kedge_bundle.signature import Signature
 from kedge_bundle.stats import InputStats
@@ -15,7 +15,13 @@ LOWEST_OPSET, HIGHEST_OPSET = 13, 18
 
 
 class ExportRequest(BaseModel):
-    """The flags of `export-model`."""
+    """The flags of `export-model`.
+
+    Attributes:
+        is_strict: whether advice refuses the model.
+        is_forced: whether an export that exists already is made again.
+        checks_reproducible: whether every format is converted a second time, to compare.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -28,6 +34,9 @@ class ExportRequest(BaseModel):
     custom: Path | None = None
     opset: int = Field(default=HIGHEST_OPSET, ge=LOWEST_OPSET, le=HIGHEST_OPSET)
     seed: int = Field(default=0, ge=0)
+    is_strict: bool = False
+    is_forced: bool = False
+    checks_reproducible: bool = False
     command: tuple[str, ...] = ()
 
 
@@ -59,9 +68,22 @@ class FormatResult(BaseModel):
     max_abs_error: float | None
     cases: int
 
+    @classmethod
+    def of(cls, artifact: Artifact, report: ParityReport) -> Self:
+        """The line of one artifact and its proof."""
+        return cls(
+            format=artifact.format,
+            path=artifact.path,
+            bytes=artifact.bytes,
+            batch=artifact.batch,
+            verdict=report.verdict,
+            max_abs_error=report.max_abs_error,
+            cases=len(report.cases),
+        )
+
 
 class Exported(BaseModel):
-    """A published bundle."""
+    """A published bundle; `unchanged` where it was there already, as the export of the same file."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -73,6 +95,8 @@ class Exported(BaseModel):
     formats: tuple[FormatResult, ...]
     signature: Signature
     input_stats: tuple[InputStats, ...] = ()
+    unchanged: bool = False
+    warnings: tuple[Advice, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: dict[str, float] = Field(default={}, description="Wall time of each phase.")
 

@@ -65,8 +65,14 @@ class Terminal:
         ]
         widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
         lines = ["  ".join(map(_aligned, _HEADER, row, widths)).rstrip() for row in rows]
+        lines += [f"warning: {advice.code}: {advice.message}" for advice in outcome.warnings]
         lines += [f"note: {note}" for note in outcome.notes]
-        lines.append(f"proven and published: {outcome.bundle}")
+        lines.append(
+            f"unchanged: {outcome.bundle} is the export of this file with these options and this toolchain; --force "
+            "exports it again"
+            if outcome.unchanged
+            else f"proven and published: {outcome.bundle}"
+        )
         if log is not None:
             lines.append(f"log: {log}")
         sys.stdout.write("\n".join(lines) + "\n")
