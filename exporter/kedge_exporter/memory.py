@@ -1,4 +1,4 @@
-"""Memory that libraries have freed goes back to the machine, which is small where exports run in CI or beside training."""
+"""Freed memory goes back to the machine, which is small where exports run in CI or beside training."""
 
 import ctypes
 import gc
