@@ -38,6 +38,11 @@ def _names(text: object) -> object:
 
 
 AddressSetting = Annotated[Address, BeforeValidator(_address)]
+FormatSetting = Literal[
+    "auto", "onnx", "tflite", "saved_model",
+    "onnx-float16", "onnx-int8", "tflite-float16", "tflite-dynamic", "tflite-int8",
+]  # fmt: skip
+"""The artifact names of the manifest, written out: importing them takes numpy, and `--help` takes none of it."""
 NamesSetting = Annotated[tuple[str, ...], BeforeValidator(_names)]
 
 
@@ -58,11 +63,7 @@ class Settings(BaseModel):
         default=Address("0.0.0.0", 8501),  # noqa: S104 (as above)
         description="Where `/metrics`, `/healthz` and `/readyz` are.",
     )
-    # The artifact names of the manifest, written out: importing them takes numpy, and --help takes none of it.
-    format: Literal[
-        "auto", "onnx", "tflite", "saved_model",
-        "onnx-float16", "onnx-int8", "tflite-float16", "tflite-dynamic", "tflite-int8",
-    ] = Field(  # fmt: skip
+    format: FormatSetting = Field(
         default="auto",
         description="Which artifact of each bundle to serve. `auto`: the first of onnx, tflite, saved_model that the "
         "bundle has and that a runtime is installed for; never a quantized one, which answers a little otherwise.",
