@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kedge_bundle.manifest import Artifact, FormatName
+from kedge_bundle.memory import give_back
 from kedge_bundle.parity import ParityReport
 from kedge_exporter.errors import FormatImpossible, ModelRefused
 from kedge_exporter.formats import convert
-from kedge_exporter.memory import give_back
 from kedge_exporter.progress import Progress
 from kedge_exporter.prove import Prover, could_not_run
 from kedge_exporter.publish import Draft

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from kedge_bundle.errors import ArtifactUnloadable, DeviceUnavailable
+from kedge_bundle.memory import give_back
 from kedge_bundle.runtimes.base import Runtime
 from kedge_bundle.signature import Tensors
 
@@ -35,6 +36,7 @@ class TensorflowRuntime(Runtime):
             raise ArtifactUnloadable(
                 f"TensorFlow {tf.__version__} refuses the SavedModel in {path}: {error}"
             ) from error
+        give_back()
         self.device = "cuda:0" if wants_gpu else "cpu"
 
     def _run(self, inputs: Tensors) -> Tensors:
