@@ -13,7 +13,8 @@ from typing import NoReturn
 from kedge_bundle.store import staging
 from kedge_exporter.advice import require_none
 from kedge_exporter.errors import CannotWrite, ExportError, OutputNotWritable, UsageError
-from kedge_exporter.flags import check_version_is_free, parse, request_of
+from kedge_exporter.flags import check_version_is_free, limits_of, parse, request_of
+from kedge_exporter.limits import Limits
 from kedge_exporter.request import Exported, ExportRequest, Failed, Job
 from kedge_exporter.supervise import run_export
 from kedge_exporter.terminal import Terminal
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         flags = parse(given)
         _check_installed()
-        outcome, log = _export(request_of(flags, given), terminal, is_log_wanted=flags.verbose)
+        outcome, log = _export(request_of(flags, given), limits_of(flags), terminal, is_log_wanted=flags.verbose)
     except ExportError as error:
         outcome = _failed(error)
     except KeyboardInterrupt:
@@ -54,7 +55,7 @@ def _check_installed() -> None:
 
 
 def _export(
-    request: ExportRequest, terminal: Terminal, *, is_log_wanted: bool
+    request: ExportRequest, limits: Limits, terminal: Terminal, *, is_log_wanted: bool
 ) -> tuple[Exported | Failed, Path | None]:
     """Run the export, unless it was made already; only the bundle stays, and the log where it is wanted or explains."""
     found = Found() if request.is_forced else find(request)
@@ -70,7 +71,7 @@ def _export(
     log = scratch / "export.log"
     is_log_kept = False
     try:
-        outcome = _staged_export(request, scratch, log, terminal)
+        outcome = _staged_export(request, limits, scratch, log, terminal)
         is_log_kept = is_log_wanted or isinstance(outcome, Failed)
     finally:
         shutil.rmtree(scratch / "work", ignore_errors=True)
@@ -81,7 +82,9 @@ def _export(
     return outcome, log if log.exists() else None
 
 
-def _staged_export(request: ExportRequest, scratch: Path, log: Path, terminal: Terminal) -> Exported | Failed:
+def _staged_export(
+    request: ExportRequest, limits: Limits, scratch: Path, log: Path, terminal: Terminal
+) -> Exported | Failed:
     """Run the export in a staging directory of ours, which goes when this returns, even if the export was killed."""
     with ExitStack() as stack:
         try:
@@ -93,7 +96,7 @@ def _staged_export(request: ExportRequest, scratch: Path, log: Path, terminal: T
         work = scratch / "work"
         try:
             work.mkdir()
-            return run_export(Job(request=request, staged=staged, work=work), log, terminal.show_phase)
+            return run_export(Job(request=request, staged=staged, work=work), log, limits, terminal.show_phase)
         except OSError as error:
             return _failed(CannotWrite(f"{error.filename}: {error.strerror}; nothing was published"))
         except ExportError as error:

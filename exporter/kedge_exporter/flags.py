@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from kedge_bundle.manifest import FORMATS, HIGHEST_VERSION, MODEL_NAME, FormatName
 from kedge_exporter.errors import EXIT_CODES, UsageError
+from kedge_exporter.limits import Limits, default_memory_bytes
 from kedge_exporter.request import HIGHEST_OPSET, LOWEST_OPSET, ExportRequest
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]+")
@@ -57,6 +58,17 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--check-reproducible",
         action="store_true",
         help="convert a second time, in a process of its own, and say whether the bytes are the same",
+    )
+    parser.add_argument(
+        "--memory-limit-mb",
+        type=int,
+        help="stop an export whose processes hold more (default: four fifths of the memory that is free)",
+    )
+    parser.add_argument(
+        "--load-timeout-s", type=float, default=300.0, help="stop when loading takes longer (default: %(default)g)"
+    )
+    parser.add_argument(
+        "--timeout-s", type=float, default=7200.0, help="stop when the export takes longer (default: %(default)g)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of progress and table")
     parser.add_argument("--verbose", action="store_true", help="keep TensorFlow's log and say where it is")
@@ -110,6 +122,21 @@ def check_version_is_free(request: ExportRequest) -> None:
         place = request.output / request.name / str(request.version)
         if place.exists():
             raise UsageError(f"--version {request.version}: {place} exists; published versions never change")
+
+
+def limits_of(flags: argparse.Namespace) -> Limits:
+    """What the export may take of the machine.
+
+    Raises:
+        UsageError: a limit that nothing could keep.
+    """
+    if flags.memory_limit_mb is not None and flags.memory_limit_mb < 1:
+        raise UsageError(f"--memory-limit-mb {flags.memory_limit_mb}: expected 1 or more")
+    for flag, seconds in (("--load-timeout-s", flags.load_timeout_s), ("--timeout-s", flags.timeout_s)):
+        if not seconds > 0:  # NaN is not either
+            raise UsageError(f"{flag} {seconds:g}: expected more than 0 seconds")
+    memory = default_memory_bytes() if flags.memory_limit_mb is None else flags.memory_limit_mb << 20
+    return Limits(memory, flags.load_timeout_s, flags.timeout_s)
 
 
 def _safe_name(stem: str) -> str:

@@ -10,7 +10,8 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
-from kedge_exporter.errors import ExportCrashed
+from kedge_exporter.errors import ExportCrashed, ModelRefused
+from kedge_exporter.limits import Limits, Watch, is_crash_while_reading, kill_family
 from kedge_exporter.processes import describe_exit, export_environment
 from kedge_exporter.progress import PhaseEvent
 from kedge_exporter.request import Exported, Failed, Job
@@ -23,33 +24,41 @@ _EVENT: TypeAdapter[PhaseEvent | Exported | Failed] = TypeAdapter(
 )
 
 
-def run_export(job: Job, log: Path, on_phase: Callable[[PhaseEvent], None]) -> Exported | Failed:
+def run_export(job: Job, log: Path, limits: Limits, on_phase: Callable[[PhaseEvent], None]) -> Exported | Failed:
     """Run one export in a process of its own.
 
     Args:
         job: what to export and where.
         log: gets everything that the process and its libraries print.
+        limits: what it may take of the machine; it is killed when it takes more.
         on_phase: called when a phase begins and when it ends.
 
     Raises:
+        ModelRefused: reading the model took too long or too much, or broke a library.
         ExportCrashed: the process ended without an outcome.
     """
     job_file = job.work / "job.json"
     job_file.write_text(job.model_dump_json(), "utf-8")
     outcome: Exported | Failed | None = None
-    phase = "start"
-    with _started(job_file, log, job.work) as (process, events):
+    with _started(job_file, log, job.work) as (process, events), Watch(process.pid, limits) as watch:
         for line in events:
+            if not line.endswith("\n"):  # it was killed in the middle of a word
+                continue
             event = _EVENT.validate_json(line)
             if isinstance(event, PhaseEvent):
-                phase = event.name
+                watch.enter(event.name)
                 on_phase(event)
             else:
                 outcome = event
         code = process.wait()
-    if outcome is None:
-        raise ExportCrashed(f"the export's process {describe_exit(code)} in the phase '{phase}'; nothing was published")
-    return outcome
+    if outcome is not None:
+        return outcome
+    if watch.verdict is not None:
+        raise watch.verdict
+    ending = f"the export's process {describe_exit(code)} in the phase '{watch.phase}'; nothing was published"
+    if is_crash_while_reading(watch.phase, code):
+        raise ModelRefused(f"{job.request.model}: a library broke on what the file holds: {ending}")
+    raise ExportCrashed(ending)
 
 
 @contextmanager
@@ -78,5 +87,5 @@ def _started(job_file: Path, log: Path, work: Path) -> Iterator[tuple["subproces
                 try:
                     process.wait(_GRACE_S)
                 except subprocess.TimeoutExpired:
-                    process.kill()
+                    kill_family(process.pid)
                     process.wait()
