@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from kedge_bundle.cases import as_tensor
 from kedge_bundle.signature import DType, Signature, Tensors, TensorSpec
+from kedge_exporter import channels_first
 from kedge_exporter.custom_module import import_custom, own_objects
 from kedge_exporter.errors import ModelRefused
 from kedge_exporter.inspect import Contents
@@ -100,6 +101,7 @@ def load(contents: Contents, custom: Path | None, data: Tensors | None) -> Loade
     """
     # Keras counts the names that it makes up: the same file gets the same names in every process.
     keras.utils.clear_session()
+    channels_first.run_on_cpu()
     registered = keras.saving.get_custom_objects()
     own = {} if custom is None else own_objects(custom, import_custom(custom), contents.own_names, registered)
     try:
@@ -168,6 +170,8 @@ def _subclassed_calling(model: Any, data: Tensors) -> _Calling:  # noqa: ANN401
         [_argument_path(path, is_keyword=keywords is not None) for path, _ in flat],
         [f"input_{i}" for i in range(len(flat))],
     )
+    if len(names) == 1 and len(data) == 1:
+        data = {names[0]: next(iter(data.values()))}  # as `samples.fitted_data` takes it: any name will do
     inputs = tuple(
         _spec("input", name, str(data[name].dtype) if name in data else "float32", (None, *leaf.shape[1:]))
         for name, (_, leaf) in zip(names, flat, strict=True)

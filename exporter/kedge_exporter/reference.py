@@ -61,7 +61,8 @@ def _varies(answers: list[NDArray[np.generic]], budget: Budget) -> bool:
     rows: dict[tuple[int, ...], list[NDArray[np.generic]]] = {}
     for answer in answers:
         for row in answer if answer.ndim else [answer]:
-            rows.setdefault(row.shape, []).append(row)
+            array = np.asarray(row, answer.dtype)  # one string of an array of strings is no array
+            rows.setdefault(array.shape, []).append(array)
     comparable = [np.stack(group) for group in rows.values() if len(group) > 1]
     return not comparable or any(_rows_differ(group, budget) for group in comparable)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
@@ -27,6 +28,7 @@ class Frozen:
         signature: names, dtypes and shapes as traced; the batch may be fixed.
         arguments: Keras input name -> name of the placeholder.
         output_order: Keras output names in the order in which `function` answers.
+        layers: the name of every layer -> its class; nodes of the graph stand in the scopes of their layers.
         tables: the lookup tables that the graph reads; their contents are not part of it.
         with_batch: the same model traced for a fixed number of rows.
         inlined: the same model traced without functions that TensorFlow would compile apart.
@@ -36,6 +38,7 @@ class Frozen:
     signature: Signature
     arguments: dict[str, str]
     output_order: tuple[str, ...]
+    layers: dict[str, str]
     tables: tuple[Table, ...]
     with_batch: Callable[[int], "Frozen"]
     inlined: Callable[[], "Frozen"]
@@ -65,7 +68,10 @@ def trace(loaded: LoadedModel, batch: int | None = None, *, is_inlined: bool = F
     names = signature.output_names
 
     def serve(tensors: list[Any]) -> dict[str, Any]:
-        answers = loaded.call(tensors)
+        # Layers that draw numbers count their draws, some at inference as well (a recurrent dropout, MixUp). Nothing
+        # reads what they draw, and a frozen graph has nowhere to count.
+        with keras.StatelessScope():
+            answers = loaded.call(tensors)
         return dict(zip(names, answers, strict=True))
 
     specs = [tf.TensorSpec(s.shape, tf.as_dtype(s.dtype), name=arguments[s.name]) for s in signature.inputs]
@@ -75,6 +81,7 @@ def trace(loaded: LoadedModel, batch: int | None = None, *, is_inlined: bool = F
             traced = tf.function(serve, autograph=False).get_concrete_function(specs)
         # Lowered control flow gives recurrent networks ONNX files that do not load.
         function = convert_variables_to_constants_v2(traced, lower_control_flow=False)
+        _keep_shapes(traced.graph, function.graph)
     except Exception as error:  # tracing runs the model's code, which may raise anything
         raise ModelRefused(f"the model cannot be traced into a graph: {describe(error)}") from error
     finally:
@@ -85,10 +92,21 @@ def trace(loaded: LoadedModel, batch: int | None = None, *, is_inlined: bool = F
         signature=Signature(inputs=signature.inputs, outputs=outputs),
         arguments=arguments,
         output_order=tuple(tf.nest.flatten({name: name for name in names})),
+        layers={layer.name: type(layer).__name__ for layer in loaded.layers()},
         tables=tables_of(traced, function, loaded.model),
         with_batch=lambda rows: trace(loaded, rows, is_inlined=is_inlined),
         inlined=lambda: trace(loaded, batch, is_inlined=True),
     )
+
+
+def _keep_shapes(traced: Any, frozen: Any) -> None:  # noqa: ANN401 (TensorFlow ships no types)
+    """Tell a frozen graph the shapes that only the Python code of an op knew, such as that of a table's answers."""
+    known = {operation.name: operation for operation in traced.get_operations()}
+    for operation in frozen.get_operations():
+        before = known.get(operation.name)
+        if before is not None and before.type == operation.type:
+            for tensor, same in zip(operation.outputs, before.outputs, strict=True):
+                tensor.set_shape(same.shape)
 
 
 def _with_batch(signature: Signature, batch: int | None) -> Signature:
