@@ -1,15 +1,10 @@
 """ONNX: tf2onnx on the frozen graph, then Keras' names, then three gates, since tf2onnx reports success too easily."""
 
-import logging
-import re
 from collections import Counter
 from pathlib import Path
-from typing import Self
 
 import onnx
 import onnxruntime
-import tf2onnx
-from keras.src.export.tf2onnx_lib import patch_tf2onnx
 from onnx import ModelProto
 
 from kedge_bundle.manifest import Artifact
@@ -17,8 +12,9 @@ from kedge_bundle.signature import Signature, TensorSpec
 from kedge_bundle.store import describe_file
 from kedge_exporter.errors import FormatImpossible
 from kedge_exporter.formats import ConvertOptions
-from kedge_exporter.formats.onnx_handlers import HANDLERS
+from kedge_exporter.formats.onnx_conversion import Source, to_onnx
 from kedge_exporter.formats.onnx_names import rename_tensors
+from kedge_exporter.formats.onnx_refusals import Troubles
 from kedge_exporter.keras_model import describe
 from kedge_exporter.naming import unique
 from kedge_exporter.tracing import Frozen
@@ -62,54 +58,18 @@ def convert(frozen: Frozen, directory: Path, options: ConvertOptions) -> Artifac
 
 def _converted(frozen: Frozen, opset: int) -> ModelProto:
     """Run tf2onnx, and take its logged errors seriously: it writes a file even for ops that it does not know."""
-    patch_tf2onnx()  # for numpy 2; Keras does it lazily, only on the way of its own exporter
     inputs = [f"{frozen.arguments[name]}:0" for name in frozen.signature.input_names]
     outputs = [tensor.name for tensor in frozen.function.outputs]
-    # Its optimizers and its folding rewrite what they are given; errors are collected, not printed.
-    with _ErrorRecords("tf2onnx") as records:
+    source = Source(frozen.function.graph.as_graph_def(add_shapes=True), inputs, outputs, frozen.tables)
+    ops = {node.name: node.op for node in source.graph_def.node}
+    with Troubles(ops, frozen.layers) as troubles:
         try:
-            model: ModelProto = tf2onnx.convert.from_graph_def(
-                frozen.function.graph.as_graph_def(),
-                input_names=inputs,
-                output_names=outputs,
-                opset=opset,
-                custom_op_handlers=dict(HANDLERS),
-            )[0]
+            model = to_onnx(source, opset)
         except Exception as error:  # tf2onnx raises KeyError, IndexError, AssertionError and its own
-            reason = _logged_reason(records.messages) or f"tf2onnx: {describe(error)}"
-            raise FormatImpossible(FORMAT, reason) from error
-    if records.messages:
-        raise FormatImpossible(FORMAT, _logged_reason(records.messages))
+            raise FormatImpossible(FORMAT, troubles.reason() or f"tf2onnx: {describe(error)}") from error
+    if troubles:
+        raise FormatImpossible(FORMAT, troubles.reason())
     return model
-
-
-def _logged_reason(messages: list[str]) -> str:
-    """The ops that tf2onnx logged as unsupported, with the nodes (layers) where they stand."""
-    found = re.findall(r"Tensorflow op \[([^:\]]+): (\w+)\] is not supported", "\n".join(messages))
-    if found:
-        listing = ", ".join(f"{op} at '{node}'" for node, op in dict.fromkeys(found))
-        return f"tf2onnx knows no ONNX form of {listing}"
-    return f"tf2onnx: {messages[0].strip().splitlines()[0]}" if messages else ""
-
-
-class _ErrorRecords(logging.Handler):
-    """Collects the ERROR records of a logger while it is entered."""
-
-    def __init__(self, logger: str) -> None:
-        super().__init__(logging.ERROR)
-        self._logger = logging.getLogger(logger)
-        self.messages: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep the record's message."""
-        self.messages.append(record.getMessage())
-
-    def __enter__(self) -> Self:
-        self._logger.addHandler(self)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._logger.removeHandler(self)
 
 
 def _output_names(signature: Signature) -> dict[str, str]:
