@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterator
 from kedge_bundle.manifest import Advice
 from kedge_exporter import advice_inputs, advice_layers, advice_outputs
 from kedge_exporter.advice_graph import Subject
-from kedge_exporter.errors import ModelRefused
+from kedge_exporter.errors import ModelRefused, NotReproducible
+
+NOT_REPRODUCIBLE = "not-reproducible"
+"""The code of what is found later, when everything is converted: `reproducible.py`."""
 
 RULES: dict[str, Callable[[Subject], Iterator[Advice]]] = {
     "loss-activation": advice_outputs.loss_activation,
@@ -53,6 +56,9 @@ def require_none(found: tuple[Advice, ...]) -> None:
 
     Raises:
         ModelRefused: there is advice; all of it is listed.
+        NotReproducible: the model is as it should be, but two conversions of it differ.
     """
     if found:
-        raise ModelRefused("--strict: " + "; ".join(f"{advice.code}: {advice.message}" for advice in found))
+        is_model_sound = all(advice.code == NOT_REPRODUCIBLE for advice in found)
+        error = NotReproducible if is_model_sound else ModelRefused
+        raise error("--strict: " + "; ".join(f"{advice.code}: {advice.message}" for advice in found))

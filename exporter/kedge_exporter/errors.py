@@ -3,7 +3,8 @@
 flags ─ staging ─ inspect ─ load ─ trace ─ convert ─ prove ─ publish
   |        |         |        |      |        |        |        |
 UsageError |  ModelUnreadable | ModelRefused  | ParityNotProven |
- OutputNotWritable   ModelRefused   FormatImpossible       CannotWrite, UsageError (the version is taken)
+ OutputNotWritable   ModelRefused   FormatImpossible  NotReproducible
+                                                           CannotWrite, UsageError (the version is taken)
 
 anywhere: CannotWrite (the disk is full), ExportCrashed (a signal, out of memory, a fault of Kedge)
 """
@@ -30,6 +31,13 @@ class ParityNotProven(ExportError):
     def __init__(self, message: str, reports: tuple[ParityReport, ...] = ()) -> None:
         self.reports = reports
         super().__init__(message)
+
+
+class NotReproducible(ExportError):
+    """Two conversions differ in their bytes, or could not be compared, and `--strict` makes that an error."""
+
+    exit_code = 1
+    kind = "not-reproducible"
 
 
 class UsageError(ExportError):
@@ -98,7 +106,7 @@ class ExportCrashed(ExportError):
 EXIT_CODES = """\
 exit codes:
   0  proven and published
-  1  parity not proven (nothing published)
+  1  parity not proven, or with --strict not reproducible (nothing published)
   2  usage: a flag, samples that do not fit, a version that exists, an output that cannot be written
   3  model refused or unreadable
   4  a requested format cannot be produced (the op, and where known the layer, is named)

@@ -9,15 +9,16 @@ from pathlib import Path
 from kedge_bundle.cases import read_npz
 from kedge_bundle.errors import SamplesInvalid
 from kedge_bundle.manifest import Artifact
+from kedge_bundle.memory import give_back
 from kedge_bundle.parity import Budget, ParityReport
 from kedge_bundle.signature import Signature, Tensors
 from kedge_bundle.stats import InputStats
+from kedge_exporter import reproducible
 from kedge_exporter.advice import advise
 from kedge_exporter.advice_graph import Subject
 from kedge_exporter.errors import ParityNotProven, UsageError
 from kedge_exporter.input_statistics import input_statistics
 from kedge_exporter.inspect import inspect
-from kedge_exporter.memory import give_back
 from kedge_exporter.progress import Progress
 from kedge_exporter.proof_processes import FreshProcesses, ProofProcesses
 from kedge_exporter.prove import Prover
@@ -86,6 +87,7 @@ def export(
         begun = [workshop.begin(name) for name in request.formats]
         made = [workshop.finish(artifact, proof) for artifact, proof in begun]
     artifacts, reports = _require_proof(made)
+    draft, artifacts = reproducible.check(draft, artifacts, work, progress)
     with progress.phase("publish") as phase:
         manifest = publish(draft, artifacts, reports)
         phase.detail = f"{manifest.name}, version {manifest.version}"

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 from kedge_bundle.cases import Case, write_cases
 from kedge_bundle.errors import VersionTaken
-from kedge_bundle.manifest import Advice, Artifact, File, Manifest, RuntimeOptions
+from kedge_bundle.manifest import Advice, Artifact, File, Manifest, Recipe, RuntimeOptions, Toolchain
 from kedge_bundle.parity import Budget, ParityReport
 from kedge_bundle.signature import Signature
 from kedge_bundle.stats import InputStats
@@ -60,16 +61,26 @@ class Draft:
             golden=self._file(_GOLDEN),
             proof=self._file(PROOF),
             source=source(self.contents),
-            toolchain=toolchain(self.request),
-            recipe=recipe(self.request),
+            toolchain=self.toolchain,
+            recipe=self.recipe,
             advice=self.advice,
             notes=self.notes,
         )
 
+    @cached_property
+    def toolchain(self) -> Toolchain:
+        """What makes the bundle; found out once, every artifact's proof has a manifest of its own."""
+        return toolchain(self.request)
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """What was asked; it reads the files that were given."""
+        return recipe(self.request)
+
     @property
     def options(self) -> ConvertOptions:
         """What the user asked of the conversion."""
-        return ConvertOptions(opset=self.request.opset)
+        return convert_options(self.request)
 
     def write_golden(self, cases: list[Case]) -> None:
         """Write the cases of the self-test, and an empty proof that the first manifests refer to."""
@@ -83,6 +94,11 @@ class Draft:
 
     def _file(self, name: str) -> File:
         return describe_file(self.staged, self.staged / name)
+
+
+def convert_options(request: ExportRequest) -> ConvertOptions:
+    """What a request says of the conversion."""
+    return ConvertOptions(opset=request.opset)
 
 
 def publish(draft: Draft, artifacts: tuple[Artifact, ...], reports: tuple[ParityReport, ...]) -> Manifest:

@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from kedge_bundle.manifest import FORMATS, Advice, Artifact, FormatName
+from kedge_bundle.manifest import FORMATS, Advice, Artifact, FormatName, Reproducibility
 from kedge_bundle.parity import ParityReport, Verdict
 from kedge_bundle.signature import Signature
 from kedge_bundle.stats import InputStats
@@ -67,6 +67,7 @@ class FormatResult(BaseModel):
     verdict: Verdict
     max_abs_error: float | None
     cases: int
+    reproducible: Reproducibility | None = None
 
     @classmethod
     def of(cls, artifact: Artifact, report: ParityReport) -> Self:
@@ -79,6 +80,7 @@ class FormatResult(BaseModel):
             verdict=report.verdict,
             max_abs_error=report.max_abs_error,
             cases=len(report.cases),
+            reproducible=artifact.reproducible,
         )
 
 

@@ -65,6 +65,7 @@ class Terminal:
         ]
         widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
         lines = ["  ".join(map(_aligned, _HEADER, row, widths)).rstrip() for row in rows]
+        lines += _reproduced(outcome)
         lines += [f"warning: {advice.code}: {advice.message}" for advice in outcome.warnings]
         lines += [f"note: {note}" for note in outcome.notes]
         lines.append(
@@ -76,6 +77,15 @@ class Terminal:
         if log is not None:
             lines.append(f"log: {log}")
         sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _reproduced(outcome: Exported) -> list[str]:
+    """What came out byte for byte as it did before, a line for each thing that it was compared with."""
+    identical: dict[str, list[str]] = {}
+    for result in outcome.formats:
+        if result.reproducible is not None and result.reproducible.is_identical:
+            identical.setdefault(result.reproducible.against, []).append(result.format)
+    return [f"reproducible: {', '.join(names)}: the same bytes as {against}" for against, names in identical.items()]
 
 
 def _aligned(column: str, cell: str, width: int) -> str:
