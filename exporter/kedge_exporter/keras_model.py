@@ -40,6 +40,7 @@ class LoadedModel:
         signature: names, dtypes and shapes, in Keras' flat order.
         call: flat input tensors in the signature's order -> flat output tensors in the signature's order.
         precision: the coarsest precision that any layer computes in.
+        own: the classes and functions of the model that Keras does not define, by name.
     """
 
     model: Any
@@ -47,6 +48,7 @@ class LoadedModel:
     signature: Signature
     call: Callable[[list[Any]], list[Any]]
     precision: Precision
+    own: dict[str, Any]
 
     def answer(self, inputs: Tensors) -> Tensors:
         """Keras' own answers: eager, not the traced graph; each (rows, ...).
@@ -116,9 +118,23 @@ def load(contents: Contents, custom: Path | None, data: Tensors | None) -> Loade
     if not isinstance(model, keras.Model):
         raise ModelRefused(f"{contents.path}: a {type(model).__name__}, not a model")
     _check_can_be_served(model)
+    return named(model, own, data)
+
+
+def named(model: Any, own: dict[str, Any], data: Tensors | None) -> LoadedModel:  # noqa: ANN401 (Keras ships no types)
+    """Call a Keras model once and name what goes in and comes out.
+
+    Args:
+        model: the model.
+        own: the classes and functions that Keras does not define, by name.
+        data: as for `load`.
+
+    Raises:
+        ModelRefused: the model cannot be called, or cannot be served.
+    """
     graph = _graph_of(model)
     calling = _functional_calling(model, graph) if graph is not None else _subclassed_calling(model, data or {})
-    return _named(model, graph, calling)
+    return _named(model, graph, calling, own)
 
 
 def describe(error: BaseException) -> str:
@@ -207,8 +223,7 @@ class _ShapeLeaf:
         return [cls.wrap(value) for value in struct]
 
 
-def _named(model: Any, graph: Any | None, calling: _Calling) -> LoadedModel:  # noqa: ANN401
-    """Call the model once and name what comes out."""
+def _named(model: Any, graph: Any | None, calling: _Calling, own: dict[str, Any]) -> LoadedModel:  # noqa: ANN401
     if not calling.inputs:
         raise ModelRefused(f"the model '{model.name}' has no inputs; a model to serve takes at least one")
     try:
@@ -235,6 +250,7 @@ def _named(model: Any, graph: Any | None, calling: _Calling) -> LoadedModel:  # 
         signature=Signature(inputs=calling.inputs, outputs=outputs),
         call=lambda tensors: keras.tree.flatten(calling.call(tensors)),
         precision=_precision(model),
+        own=own,
     )
 
 

@@ -12,10 +12,15 @@ from kedge_bundle.signature import Signature, TensorSpec
 from kedge_exporter.errors import FormatImpossible, ModelRefused
 from kedge_exporter.keras_model import LoadedModel, describe
 from kedge_exporter.naming import argument_names
+from kedge_exporter.precision import in_precision
 from kedge_exporter.tables import Table, tables_of
 
 MOST_WEIGHT_BYTES = 1_900_000_000
 """A frozen graph is one protobuf message, which holds 2 GB."""
+_FLOATS = (tf.float16, tf.bfloat16, tf.float32, tf.float64)
+_LOOPS = {"While", "StatelessWhile"}
+"""Freezing takes the weights out of what they carry round, and their outputs move up."""
+_PASSING = {"Placeholder", "Cast", "Identity"}
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,8 @@ class Frozen:
         tables: the lookup tables that the graph reads; their contents are not part of it.
         with_batch: the same model traced for a fixed number of rows.
         inlined: the same model traced without functions that TensorFlow would compile apart.
+        in_float32: the same model with the same inputs and outputs, computing in float32 between them; raises
+            `CannotRebuild` where it does not.
     """
 
     function: Any
@@ -42,11 +49,22 @@ class Frozen:
     tables: tuple[Table, ...]
     with_batch: Callable[[int], "Frozen"]
     inlined: Callable[[], "Frozen"]
+    in_float32: Callable[[], "Frozen"]
 
     @property
     def batch(self) -> int | None:
         """The rows of every run; None when any number will do."""
         return self.signature.fixed_batch
+
+    @property
+    def precisions(self) -> set[str]:
+        """The dtypes of floats that it computes in; what only passes a cast at the border does not count."""
+        graph_def = self.function.graph.as_graph_def()
+        bodies = [graph_def.node, *(function.node_def for function in graph_def.library.function)]
+        numbers = {
+            entry.type for nodes in bodies for node in nodes if node.op not in _PASSING for entry in node.attr.values()
+        }
+        return {dtype.name for dtype in _FLOATS if dtype.as_datatype_enum in numbers}
 
 
 def trace(loaded: LoadedModel, batch: int | None = None, *, is_inlined: bool = False) -> Frozen:
@@ -96,6 +114,7 @@ def trace(loaded: LoadedModel, batch: int | None = None, *, is_inlined: bool = F
         tables=tables_of(traced, function, loaded.model),
         with_batch=lambda rows: trace(loaded, rows, is_inlined=is_inlined),
         inlined=lambda: trace(loaded, batch, is_inlined=True),
+        in_float32=lambda: trace(in_precision(loaded, "float32"), batch, is_inlined=is_inlined),
     )
 
 
@@ -104,9 +123,11 @@ def _keep_shapes(traced: Any, frozen: Any) -> None:  # noqa: ANN401 (TensorFlow 
     known = {operation.name: operation for operation in traced.get_operations()}
     for operation in frozen.get_operations():
         before = known.get(operation.name)
-        if before is not None and before.type == operation.type:
+        if before is not None and before.type == operation.type and operation.type not in _LOOPS:
             for tensor, same in zip(operation.outputs, before.outputs, strict=True):
-                tensor.set_shape(same.shape)
+                # A loop that carried the handle of a weight carries its value in the frozen graph.
+                if same.dtype == tensor.dtype:
+                    tensor.set_shape(same.shape)
 
 
 def _with_batch(signature: Signature, batch: int | None) -> Signature:

@@ -12,6 +12,7 @@ from kedge_bundle.signature import Signature, TensorSpec
 from kedge_bundle.store import describe_file
 from kedge_exporter.errors import FormatImpossible
 from kedge_exporter.formats import ConvertOptions
+from kedge_exporter.formats.float32 import without
 from kedge_exporter.formats.onnx_conversion import Source, to_onnx
 from kedge_exporter.formats.onnx_names import rename_tensors
 from kedge_exporter.formats.onnx_refusals import Troubles
@@ -28,6 +29,7 @@ _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 
 def convert(frozen: Frozen, directory: Path, options: ConvertOptions) -> Artifact:
     """Write `model.onnx` under Keras' names, with a symbolic batch axis called `batch`."""
+    frozen = without({"bfloat16"}, frozen, FORMAT)  # onnxruntime has hardly a kernel for it
     graph_def = frozen.function.graph.as_graph_def()
     if any(node.op in _CALLS for node in graph_def.node):
         # Keras compiles grouped convolutions apart; ONNX has them as an attribute of Conv.

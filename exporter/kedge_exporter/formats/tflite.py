@@ -8,6 +8,7 @@ from kedge_bundle.manifest import Artifact
 from kedge_bundle.store import describe_file
 from kedge_exporter.errors import FormatImpossible
 from kedge_exporter.formats import ConvertOptions
+from kedge_exporter.formats.float32 import without
 from kedge_exporter.formats.saved_model import SIGNATURE
 from kedge_exporter.formats.tflite_converter import to_flatbuffer
 from kedge_exporter.formats.tflite_refusals import reason
@@ -18,10 +19,13 @@ from kedge_exporter.writing import as_write_error
 
 FORMAT = "tflite"
 _FILE = "model.tflite"
+_NOT_COMPUTED = {"float16", "bfloat16", "float64"}
+"""LiteRT only casts them."""
 
 
 def convert(frozen: Frozen, directory: Path, _: ConvertOptions) -> Artifact:
     """Write `model.tflite`, with a signature that carries Keras' names."""
+    frozen = without(_NOT_COMPUTED, frozen, FORMAT)
     graph_def = with_builtins(frozen)
     try:
         content = to_flatbuffer(frozen, graph_def)
