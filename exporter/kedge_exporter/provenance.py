@@ -93,15 +93,17 @@ def cpu_flags(cpuinfo: Path) -> tuple[str, ...]:
 
 
 def _custom_files(module: Path) -> dict[str, str]:
-    """The user's module and what it imported from beside itself, by the path from there; not installed packages."""
-    directory = module.resolve().parent
-    files = {module.resolve()}
+    """The user's module, first, and what it imported from beside itself, by path; not installed packages."""
+    main = module.resolve()
+    directory = main.parent
+    beside: set[Path] = set()
     for loaded in list(sys.modules.values()):
         origin = getattr(loaded, "__file__", None)
         path = Path(origin).resolve() if origin else None
         if path is not None and path.is_relative_to(directory) and path.suffix == ".py" and not _is_installed(path):
-            files.add(path)
-    return {path.relative_to(directory).as_posix(): sha256_of(path) for path in sorted(files)}
+            beside.add(path)
+    files = [main, *sorted(beside - {main})]
+    return {path.relative_to(directory).as_posix(): sha256_of(path) for path in files}
 
 
 def _is_installed(path: Path) -> bool:

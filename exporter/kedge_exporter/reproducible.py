@@ -142,12 +142,12 @@ def _converted_again(draft: Draft, artifacts: tuple[Artifact, ...], work: Path) 
 
 def convert_again(job_file: Path) -> None:
     """The fresh process: from the file to the artifacts, as the export did it."""
-    from kedge_exporter import keras_model, tracing  # noqa: PLC0415 (Keras comes in after the file was read as data)
-
     job = _Again.model_validate_json(job_file.read_bytes())
     request = job.request
     contents = inspect(request.model, copy_into=job.directory, has_custom=request.custom is not None)
     data = None if request.data is None else read_npz(request.data)
+    from kedge_exporter import keras_model, tracing  # noqa: PLC0415 (Keras comes in after the file was read as data)
+
     frozen = tracing.trace(keras_model.load(contents, request.custom, data))
     made = []
     for artifact in job.artifacts:
