@@ -3,7 +3,7 @@
 flags ─ staging ─ inspect ─ load ─ trace ─ convert ─ prove ─ publish
   |        |         |        |      |        |        |        |
 UsageError |  ModelUnreadable | ModelRefused  | ParityNotProven |
- OutputNotWritable   ModelRefused   FormatImpossible  NotReproducible
+ OutputNotWritable   ModelRefused   FormatImpossible  FidelityNotMet, NotReproducible
                                                            CannotWrite, UsageError (the version is taken)
 
 anywhere: CannotWrite (the disk is full), ExportCrashed (a signal, out of memory, a fault of Kedge)
@@ -11,6 +11,7 @@ anywhere: CannotWrite (the disk is full), ExportCrashed (a signal, out of memory
 
 from typing import ClassVar
 
+from kedge_bundle.fidelity import FidelityReport
 from kedge_bundle.parity import ParityReport
 
 
@@ -29,6 +30,17 @@ class ParityNotProven(ExportError):
     kind = "parity-not-proven"
 
     def __init__(self, message: str, reports: tuple[ParityReport, ...] = ()) -> None:
+        self.reports = reports
+        super().__init__(message)
+
+
+class FidelityNotMet(ExportError):
+    """A quantized artifact keeps less of the answers than was asked for, or could not be judged."""
+
+    exit_code = 1
+    kind = "fidelity-not-met"
+
+    def __init__(self, message: str, reports: tuple[FidelityReport, ...] = ()) -> None:
         self.reports = reports
         super().__init__(message)
 
@@ -72,7 +84,7 @@ class FormatImpossible(ExportError):
     """A requested format cannot be produced; names the format and, where known, the layer and the op.
 
     Args:
-        format_name: the format; None for all of them.
+        format_name: the format, or the name of a quantized artifact; None for all of them.
         reason: what is in the way.
         may_hold_one_row: whether the format may take the model when its batch is fixed to one row.
     """
@@ -82,10 +94,11 @@ class FormatImpossible(ExportError):
 
     def __init__(self, format_name: str | None, reason: str, *, may_hold_one_row: bool = False) -> None:
         self.may_hold_one_row = may_hold_one_row
+        flag = "--quantize" if format_name is not None and "-" in format_name else "--formats"
         super().__init__(
             f"no format can be produced: {reason}"
             if format_name is None
-            else f"{format_name} cannot be produced: {reason}; --formats chooses the others"
+            else f"{format_name} cannot be produced: {reason}; {flag} chooses the others"
         )
 
 
@@ -106,7 +119,8 @@ class ExportCrashed(ExportError):
 EXIT_CODES = """\
 exit codes:
   0  proven and published
-  1  parity not proven, or with --strict not reproducible (nothing published)
+  1  parity not proven, a quantized artifact too unlike the model, or with --strict not reproducible (nothing
+     published)
   2  usage: a flag, samples that do not fit, a version that exists, an output that cannot be written
   3  model refused or unreadable
   4  a requested format cannot be produced (the op, and where known the layer, is named)

@@ -4,6 +4,7 @@ Keras and TensorFlow come in only after the file was read as data; that is why t
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from kedge_bundle.cases import read_npz
@@ -23,6 +24,8 @@ from kedge_exporter.progress import Progress
 from kedge_exporter.proof_processes import FreshProcesses, ProofProcesses
 from kedge_exporter.prove import Prover
 from kedge_exporter.publish import Draft, publish
+from kedge_exporter.quantize import Quantizer
+from kedge_exporter.quantize_rows import rows_for
 from kedge_exporter.reference import check_answers, reference_answers
 from kedge_exporter.request import Exported, ExportRequest, FormatResult
 from kedge_exporter.samples import draws, fitted_data
@@ -63,7 +66,9 @@ def export(
         data, notes = _fitted(data, loaded.signature, request.data)
         readings = input_layers.readings(loaded)
         stats, stats_notes = input_statistics(loaded.signature, readings, data)
-        reference = reference_answers(loaded, draws(loaded.signature, readings, stats), data, request.seed)
+        inputs = draws(loaded.signature, readings, stats)
+        reference = reference_answers(loaded, inputs, data, request.seed)
+        rows = rows_for(request, loaded.signature, data, inputs, reference.cases)
         phase.detail = f"{len(reference.cases)} cases answered by Keras; {_describe_stats(stats)}"
     with progress.phase("trace") as phase:
         frozen = tracing.trace(loaded)
@@ -88,6 +93,9 @@ def export(
         made = [workshop.finish(artifact, proof) for artifact, proof in begun]
     artifacts, reports = _require_proof(made)
     draft, artifacts = reproducible.check(draft, artifacts, work, progress)
+    if rows is not None:
+        smaller = Quantizer(loaded, frozen, draft, rows, work, progress).run(artifacts)
+        draft, artifacts = replace(draft, notes=(*draft.notes, *smaller.notes)), smaller.artifacts
     with progress.phase("publish") as phase:
         manifest = publish(draft, artifacts, reports)
         phase.detail = f"{manifest.name}, version {manifest.version}"
@@ -95,7 +103,7 @@ def export(
         name=manifest.name,
         version=manifest.version,
         bundle=request.output / manifest.name / str(manifest.version),
-        formats=tuple(FormatResult.of(*pair) for pair in zip(artifacts, reports, strict=True)),
+        formats=FormatResult.listing(artifacts, reports),
         signature=manifest.signature,
         input_stats=stats,
         warnings=manifest.advice,

@@ -8,6 +8,7 @@ from typing import NoReturn
 from kedge_bundle.manifest import FORMATS, HIGHEST_VERSION, MODEL_NAME, FormatName
 from kedge_exporter.errors import EXIT_CODES, UsageError
 from kedge_exporter.limits import Limits, default_memory_bytes
+from kedge_exporter.quantize_flags import QUANTIZE_CHOICES, wanted_artifacts
 from kedge_exporter.request import HIGHEST_OPSET, LOWEST_OPSET, ExportRequest
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]+")
@@ -48,6 +49,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--opset", type=int, default=HIGHEST_OPSET, help="of ONNX (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the proof's inputs (default: %(default)s)")
+    _add_quantization(parser)
     parser.add_argument(
         "--strict", action="store_true", help="warnings are errors (exit code 3); docs/advice.md lists them"
     )
@@ -73,6 +75,30 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of progress and table")
     parser.add_argument("--verbose", action="store_true", help="keep TensorFlow's log and say where it is")
     return parser.parse_args(arguments)
+
+
+def _add_quantization(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--quantize",
+        action="append",
+        default=[],
+        choices=QUANTIZE_CHOICES,
+        metavar="KIND",
+        help=f"add smaller artifacts (repeatable): {', '.join(QUANTIZE_CHOICES)}; int8 needs --data",
+    )
+    parser.add_argument(
+        "--min-snr-db",
+        type=float,
+        help="the least signal-to-noise of a quantized artifact (default: float16 40, dynamic 20, int8 15)",
+    )
+    parser.add_argument(
+        "--min-agreement",
+        type=float,
+        help="the least top-1 agreement, 0 to 1 (default: float16 0.99, dynamic 0.97, int8 0.95)",
+    )
+    parser.add_argument(
+        "--measure", action="store_true", help="measure latencies on this machine (--quantize does it in any case)"
+    )
 
 
 def request_of(flags: argparse.Namespace, given: list[str]) -> ExportRequest:
@@ -105,6 +131,10 @@ def request_of(flags: argparse.Namespace, given: list[str]) -> ExportRequest:
         custom=flags.custom,
         opset=flags.opset,
         seed=flags.seed,
+        quantize=wanted_artifacts(flags, _formats(flags.formats)),
+        min_snr_db=flags.min_snr_db,
+        min_agreement=flags.min_agreement,
+        is_timed=flags.measure or bool(flags.quantize),
         is_strict=flags.strict,
         is_forced=flags.force,
         checks_reproducible=flags.check_reproducible,

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from kedge_bundle.cases import Case, write_cases
 from kedge_bundle.errors import VersionTaken
+from kedge_bundle.fidelity import FidelityReport
 from kedge_bundle.manifest import Advice, Artifact, File, Manifest, Recipe, RuntimeOptions, Toolchain
 from kedge_bundle.parity import Budget, ParityReport
 from kedge_bundle.signature import Signature
@@ -21,7 +22,7 @@ from kedge_exporter.provenance import recipe, source, toolchain
 from kedge_exporter.request import ExportRequest
 from kedge_exporter.samples import golden_cases
 
-_GOLDEN, PROOF = "golden.npz", "parity.json"
+GOLDEN, PROOF = "golden.npz", "parity.json"
 
 
 class Proof(BaseModel):
@@ -33,6 +34,7 @@ class Proof(BaseModel):
     seed: int
     options: RuntimeOptions
     reports: tuple[ParityReport, ...]
+    fidelity: tuple[FidelityReport, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Draft:
             input_stats=self.input_stats,
             budget=self.budget,
             artifacts=artifacts,
-            golden=self._file(_GOLDEN),
+            golden=self._file(GOLDEN),
             proof=self._file(PROOF),
             source=source(self.contents),
             toolchain=self.toolchain,
@@ -84,12 +86,14 @@ class Draft:
 
     def write_golden(self, cases: list[Case]) -> None:
         """Write the cases of the self-test, and an empty proof that the first manifests refer to."""
-        write_cases(self.staged / _GOLDEN, golden_cases(cases))
+        write_cases(self.staged / GOLDEN, golden_cases(cases))
         self.write_proof(())
 
-    def write_proof(self, reports: tuple[ParityReport, ...]) -> None:
+    def write_proof(self, reports: tuple[ParityReport, ...], fidelity: tuple[FidelityReport, ...] = ()) -> None:
         """Write `parity.json`."""
-        proof = Proof(budget=self.budget, seed=self.request.seed, options=RuntimeOptions(), reports=reports)
+        proof = Proof(
+            budget=self.budget, seed=self.request.seed, options=RuntimeOptions(), reports=reports, fidelity=fidelity
+        )
         (self.staged / PROOF).write_text(proof.model_dump_json(indent=2) + "\n", "utf-8")
 
     def _file(self, name: str) -> File:
@@ -108,7 +112,7 @@ def publish(draft: Draft, artifacts: tuple[Artifact, ...], reports: tuple[Parity
         UsageError: the version that was asked for exists.
         OSError: the disk is full or cannot be written.
     """
-    draft.write_proof(reports)
+    draft.write_proof(reports, tuple(one.quantized.fidelity for one in artifacts if one.quantized is not None))
     _remove_strays(draft.staged, draft.manifest(artifacts))
     try:
         bundle = write_bundle(

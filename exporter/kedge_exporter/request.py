@@ -5,7 +5,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from kedge_bundle.manifest import FORMATS, Advice, Artifact, FormatName, Reproducibility
+from kedge_bundle.fidelity import FidelityReport, FidelityVerdict
+from kedge_bundle.manifest import FORMATS, Advice, Artifact, ArtifactName, FormatName, Latency, Reproducibility
 from kedge_bundle.parity import ParityReport, Verdict
 from kedge_bundle.signature import Signature
 from kedge_bundle.stats import InputStats
@@ -18,6 +19,10 @@ class ExportRequest(BaseModel):
     """The flags of `export-model`.
 
     Attributes:
+        quantize: the quantized artifacts to make, in the order of `ARTIFACT_NAMES`.
+        min_snr_db: what every one of them must reach, in dB; the default of its kind when None.
+        min_agreement: the same, a share of rows.
+        is_timed: whether latencies are measured where nothing is quantized.
         is_strict: whether advice refuses the model.
         is_forced: whether an export that exists already is made again.
         checks_reproducible: whether every format is converted a second time, to compare.
@@ -34,6 +39,10 @@ class ExportRequest(BaseModel):
     custom: Path | None = None
     opset: int = Field(default=HIGHEST_OPSET, ge=LOWEST_OPSET, le=HIGHEST_OPSET)
     seed: int = Field(default=0, ge=0)
+    quantize: tuple[ArtifactName, ...] = ()
+    min_snr_db: float | None = Field(default=None, allow_inf_nan=False)
+    min_agreement: float | None = Field(default=None, ge=0, le=1)
+    is_timed: bool = False
     is_strict: bool = False
     is_forced: bool = False
     checks_reproducible: bool = False
@@ -56,31 +65,52 @@ class Job(BaseModel):
 
 
 class FormatResult(BaseModel):
-    """One line of the table at the end. `max_abs_error` is in units of the output."""
+    """One line of the table at the end.
+
+    Attributes:
+        format: the artifact's name.
+        share: of the bytes of the float32 artifact in this format.
+        max_abs_error: in units of the output; None for a quantized artifact, of which it would say nothing.
+        cases: how many cases proved it.
+        fidelity: of a quantized artifact, how it compares with Keras.
+        latency: where it was measured.
+    """
 
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="null")
 
-    format: FormatName
+    format: ArtifactName
+    share: float = 1.0
     path: str
     bytes: int
     batch: Literal["dynamic"] | int
-    verdict: Verdict
+    verdict: Verdict | FidelityVerdict
     max_abs_error: float | None
     cases: int
     reproducible: Reproducibility | None = None
+    fidelity: FidelityReport | None = None
+    latency: Latency | None = None
 
     @classmethod
-    def of(cls, artifact: Artifact, report: ParityReport) -> Self:
-        """The line of one artifact and its proof."""
+    def listing(cls, artifacts: tuple[Artifact, ...], reports: tuple[ParityReport, ...]) -> "tuple[Self, ...]":
+        """The lines of a bundle's artifacts and the proofs of those that have one."""
+        by_format = {report.format: report for report in reports}
+        wide = {artifact.format: artifact.bytes for artifact in artifacts if artifact.quantization == "none"}
+        return tuple(cls._of(one, by_format.get(one.name), wide.get(one.format, one.bytes)) for one in artifacts)
+
+    @classmethod
+    def _of(cls, artifact: Artifact, report: ParityReport | None, wide_bytes: int) -> Self:
         return cls(
-            format=artifact.format,
+            format=artifact.name,
+            share=round(artifact.bytes / wide_bytes, 4),
             path=artifact.path,
             bytes=artifact.bytes,
             batch=artifact.batch,
-            verdict=report.verdict,
-            max_abs_error=report.max_abs_error,
-            cases=len(report.cases),
+            verdict=artifact.verdict,
+            max_abs_error=None if report is None else report.max_abs_error,
+            cases=0 if report is None else len(report.cases),
             reproducible=artifact.reproducible,
+            fidelity=None if artifact.quantized is None else artifact.quantized.fidelity,
+            latency=artifact.latency,
         )
 
 
@@ -114,3 +144,4 @@ class Failed(BaseModel):
     kind: str
     exit_code: int
     reports: tuple[ParityReport, ...] = ()
+    fidelity: tuple[FidelityReport, ...] = ()

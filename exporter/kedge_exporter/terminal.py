@@ -6,8 +6,8 @@ from pathlib import Path
 
 from kedge_exporter.progress import PhaseEvent
 from kedge_exporter.request import Exported, Failed
+from kedge_exporter.result_table import table_lines
 
-_HEADER = ("format", "bytes", "batch", "verdict", "largest error")
 _CLEAR_LINE = "\r\033[K"
 
 
@@ -50,21 +50,7 @@ class Terminal:
                 sys.stderr.write(f"export-model: the log is {log}\n")
 
     def _show_table(self, outcome: Exported, log: Path | None) -> None:
-        rows = [
-            _HEADER,
-            *(
-                (
-                    result.format,
-                    f"{result.bytes:,}",
-                    str(result.batch),
-                    result.verdict,
-                    "-" if result.max_abs_error is None else f"{result.max_abs_error:.2g}",
-                )
-                for result in outcome.formats
-            ),
-        ]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
-        lines = ["  ".join(map(_aligned, _HEADER, row, widths)).rstrip() for row in rows]
+        lines = table_lines(outcome.formats)
         lines += _reproduced(outcome)
         lines += [f"warning: {advice.code}: {advice.message}" for advice in outcome.warnings]
         lines += [f"note: {note}" for note in outcome.notes]
@@ -86,7 +72,3 @@ def _reproduced(outcome: Exported) -> list[str]:
         if result.reproducible is not None and result.reproducible.is_identical:
             identical.setdefault(result.reproducible.against, []).append(result.format)
     return [f"reproducible: {', '.join(names)}: the same bytes as {against}" for against, names in identical.items()]
-
-
-def _aligned(column: str, cell: str, width: int) -> str:
-    return cell.rjust(width) if column == "bytes" else cell.ljust(width)

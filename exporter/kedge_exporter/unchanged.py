@@ -12,7 +12,7 @@ from kedge_bundle.errors import BundleError
 from kedge_bundle.manifest import Manifest, read_manifest
 from kedge_bundle.store import Bundle, open_bundle, sha256_of, versions
 from kedge_exporter.errors import ExportError
-from kedge_exporter.inspect import inspect
+from kedge_exporter.inspect import content_sha256_of
 from kedge_exporter.provenance import is_this_toolchain, recipe
 from kedge_exporter.publish import PROOF, Proof
 from kedge_exporter.request import Exported, ExportRequest, FormatResult
@@ -71,7 +71,7 @@ def _has_same_custom(module: Path | None, then: dict[str, str]) -> bool:
     if module is None:
         return not then
     directory = module.resolve().parent
-    return module.resolve().name in then and all(
+    return module.resolve().name == next(iter(then), None) and all(
         (directory / path).is_file() and sha256_of(directory / path) == sha256 for path, sha256 in then.items()
     )
 
@@ -80,12 +80,12 @@ def _is_same_model(request: ExportRequest, manifest: Manifest) -> bool:
     """Whether it is the same file, or the same content in another zip."""
     if sha256_of(request.model) == manifest.source.sha256:
         return True
-    contents = inspect(request.model, has_custom=request.custom is not None)
-    return contents.content_sha256 == manifest.source.content_sha256
+    return content_sha256_of(request.model) == manifest.source.content_sha256
 
 
 def _was_checked(manifest: Manifest) -> bool:
-    return all(artifact.reproducible is not None for artifact in manifest.artifacts)
+    converted = [artifact for artifact in manifest.artifacts if artifact.quantization == "none"]
+    return all(artifact.reproducible is not None for artifact in converted)
 
 
 def _exported(bundle: Bundle, place: Path) -> Exported:
@@ -96,7 +96,7 @@ def _exported(bundle: Bundle, place: Path) -> Exported:
         name=manifest.name,
         version=manifest.version,
         bundle=place,
-        formats=tuple(FormatResult.of(*pair) for pair in zip(manifest.artifacts, proof.reports, strict=True)),
+        formats=FormatResult.listing(manifest.artifacts, proof.reports),
         signature=manifest.signature,
         input_stats=manifest.input_stats,
         unchanged=True,

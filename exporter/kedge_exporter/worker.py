@@ -14,7 +14,15 @@ from typing import NoReturn
 
 from pydantic import BaseModel
 
-from kedge_exporter.errors import CannotWrite, ExportCrashed, ExportError, ModelUnreadable, ParityNotProven, UsageError
+from kedge_exporter.errors import (
+    CannotWrite,
+    ExportCrashed,
+    ExportError,
+    FidelityNotMet,
+    ModelUnreadable,
+    ParityNotProven,
+    UsageError,
+)
 from kedge_exporter.export import export
 from kedge_exporter.progress import Progress
 from kedge_exporter.request import Exported, Failed, Job
@@ -48,7 +56,8 @@ def _outcome(job: Job, emit: Callable[[BaseModel], None]) -> Exported | Failed:
 
 def _failed(error: ExportError) -> Failed:
     reports = error.reports if isinstance(error, ParityNotProven) else ()
-    return Failed(error=str(error), kind=error.kind, exit_code=error.exit_code, reports=reports)
+    fidelity = error.reports if isinstance(error, FidelityNotMet) else ()
+    return Failed(error=str(error), kind=error.kind, exit_code=error.exit_code, reports=reports, fidelity=fidelity)
 
 
 def _explained(error: Exception, job: Job) -> ExportError:
