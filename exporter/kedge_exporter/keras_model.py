@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from kedge_bundle.cases import as_tensor
 from kedge_bundle.signature import DType, Signature, Tensors, TensorSpec
-from kedge_exporter import channels_first
+from kedge_exporter import keras_repairs
 from kedge_exporter.custom_module import import_custom, own_objects
 from kedge_exporter.errors import ModelRefused
 from kedge_exporter.inspect import Contents
@@ -103,7 +103,7 @@ def load(contents: Contents, custom: Path | None, data: Tensors | None) -> Loade
     """
     # Keras counts the names that it makes up: the same file gets the same names in every process.
     keras.utils.clear_session()
-    channels_first.run_on_cpu()
+    keras_repairs.mend()
     registered = keras.saving.get_custom_objects()
     own = {} if custom is None else own_objects(custom, import_custom(custom), contents.own_names, registered)
     try:

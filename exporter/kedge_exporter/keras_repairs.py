@@ -1,0 +1,78 @@
+# ruff: noqa: ANN401 (Keras ships no types)
+"""What Keras 3.15 gets wrong where a model is traced on the CPU, mended for this process. Imports Keras and TensorFlow.
+
+- TensorFlow has no channels-first convolution on the CPU. Keras moves the channels for pooling, depthwise and separable
+  convolutions there, but not for plain and transposed ones: a model from a GPU could not even be called.
+- `TimeDistributed` over an unknown number of steps takes the number of rows for it, and answers so many steps.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+def mend() -> None:
+    """Put right what is wrong; once, however often it is called."""
+    nn = keras.src.backend.nn
+    for holder, name, mended in (
+        (nn, "conv", _moving_channels),
+        (nn, "conv_transpose", _moving_channels),
+        (keras.layers.TimeDistributed, "call", _folding_steps),
+    ):
+        original = getattr(holder, name)
+        if not hasattr(original, "is_mended"):
+            setattr(holder, name, mended(original))
+            getattr(holder, name).is_mended = True
+
+
+def _moving_channels(convolve: Callable[..., Any]) -> Callable[..., Any]:
+    """The same convolution, run channels-last whatever it is asked for."""
+    signature = inspect.signature(convolve)
+
+    def moved(*arguments: Any, **named: Any) -> Any:
+        call = signature.bind(*arguments, **named)
+        if (call.arguments.get("data_format") or keras.config.image_data_format()) == "channels_last":
+            return convolve(*arguments, **named)
+        call.arguments["inputs"] = _channels_to_end(call.arguments["inputs"])
+        call.arguments["data_format"] = "channels_last"
+        return _channels_to_front(convolve(*call.args, **call.kwargs))
+
+    return moved
+
+
+def _folding_steps(call: Callable[..., Any]) -> Callable[..., Any]:
+    """The same call; an unknown number of steps is folded into the rows, since each step is on its own."""
+
+    # Keras looks at the names of the arguments to see that the layer takes a mask and heeds training.
+    def folded(self: Any, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:  # noqa: FBT001
+        if inputs.shape[1] is not None:
+            return call(self, inputs, training=training, mask=mask)
+        settings: dict[str, Any] = {}
+        if self.layer._call_has_mask_arg and mask is not None:  # noqa: SLF001 (as Keras' own call does)
+            settings["mask"] = _without_steps(mask)
+        if self.layer._call_has_training_arg:  # noqa: SLF001
+            settings["training"] = training
+        answers = self.layer.call(_without_steps(inputs), **settings)
+        return keras.ops.reshape(answers, (-1, keras.ops.shape(inputs)[1], *keras.ops.shape(answers)[1:]))
+
+    return folded
+
+
+def _without_steps(tensor: Any) -> Any:
+    """(rows, steps, ...) -> (rows * steps, ...)."""
+    return keras.ops.reshape(tensor, (-1, *keras.ops.shape(tensor)[2:]))
+
+
+def _channels_to_end(tensor: Any) -> Any:
+    """(rows, channels, ...) -> (rows, ..., channels)."""
+    rank = len(tensor.shape)
+    return tf.transpose(tensor, (0, *range(2, rank), 1))
+
+
+def _channels_to_front(tensor: Any) -> Any:
+    """(rows, ..., channels) -> (rows, channels, ...)."""
+    rank = len(tensor.shape)
+    return tf.transpose(tensor, (0, rank - 1, *range(1, rank - 1)))
