@@ -16,6 +16,7 @@ from kedge_bundle.manifest import ARTIFACT_NAMES, Artifact
 from kedge_bundle.parity import ParityReport
 from kedge_bundle.replay import verify
 from kedge_bundle.store import Bundle, is_bundle, open_bundle, versions
+from kedge_bundle.toolchain import other_versions, requirements
 
 _PROVEN, _NOT_PROVEN, _USAGE, _REFUSED, _NO_RUNTIME = 0, 1, 2, 3, 4
 
@@ -25,6 +26,9 @@ _EXIT_CODES = """exit codes:
   2  usage
   3  the bundle is unreadable, damaged or not what was proven
   4  an artifact that was asked for is not in the bundle, or nothing here can run it"""
+
+
+_AS_JUDGED = "its quantized artifacts did when they were judged"
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _refuse(str(error), _REFUSED, as_json=options.json)
     except LookupError as error:
         return _refuse(str(error.args[0]), _NO_RUNTIME, as_json=options.json)
+    if options.requirements:
+        return _show_requirements(bundle, as_json=options.json)
     with contextlib.nullcontext() if options.verbose else _quiet_stderr():
         outcomes = [_verify(bundle, artifact, was_asked_for=bool(options.format)) for artifact in artifacts]
     code = _exit_code(outcomes)
@@ -81,6 +87,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help=f"check this artifact (repeatable): {', '.join(ARTIFACT_NAMES)}; default: every one whose runtime is "
         "installed",
+    )
+    parser.add_argument(
+        "--requirements",
+        action="store_true",
+        help="verify nothing; print what made the bundle as a requirements file: verify-model BUNDLE --requirements "
+        "> requirements.txt",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
     parser.add_argument("--verbose", action="store_true", help="let the runtimes write to standard error")
@@ -144,10 +156,11 @@ def _as_table(bundle: Bundle, outcomes: list[_Outcome], code: int) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines += [f"{outcome.artifact.name}: {outcome.explanation}" for outcome in outcomes if outcome.explanation]
+    lines += [f"note: {note}" for note in _notes(bundle, outcomes)]
     manifest = bundle.manifest
-    checked = [outcome for outcome in outcomes if outcome.report is not None]
-    did = "it did when it was made" if all(o.artifact.quantized is not None for o in checked) else "Keras did"
-    verdict = {_PROVEN: f"answers as {did}", _NOT_PROVEN: f"does NOT answer as {did}"}
+    checked = [outcome.artifact for outcome in outcomes if outcome.report is not None]
+    like = " and ".join(dict.fromkeys("Keras did" if one.quantized is None else _AS_JUDGED for one in checked))
+    verdict = {_PROVEN: f"answers as {like}", _NOT_PROVEN: f"does NOT answer as {like}"}
     lines.append(f"{manifest.name} version {manifest.version} {verdict.get(code, 'could not be verified')} here.")
     return "\n".join(lines)
 
@@ -159,6 +172,7 @@ def _as_json(bundle: Bundle, outcomes: list[_Outcome], code: int) -> str:
         "name": bundle.manifest.name,
         "version": bundle.manifest.version,
         "exit_code": code,
+        "notes": _notes(bundle, outcomes),
         "formats": [
             {
                 "format": outcome.artifact.name,
@@ -170,6 +184,28 @@ def _as_json(bundle: Bundle, outcomes: list[_Outcome], code: int) -> str:
         ],
     }
     return json.dumps(document, indent=2, allow_nan=False)
+
+
+def _notes(bundle: Bundle, outcomes: list[_Outcome]) -> list[str]:
+    """The versions that made the bundle, where those that ran it here are others."""
+    checked = [outcome.artifact.format for outcome in outcomes if outcome.report is not None]
+    found = [str(other) for name in checked for other in other_versions(bundle.manifest, name)]
+    return list(dict.fromkeys(found))
+
+
+def _show_requirements(bundle: Bundle, *, as_json: bool) -> int:
+    toolchain = bundle.manifest.toolchain
+    lines = requirements(toolchain)
+    if not lines:
+        message = f"{bundle.directory}: the manifest records no packages"
+        return _refuse(message, _REFUSED, as_json=as_json)
+    made_on = f"python {toolchain.python}, {toolchain.platform}"
+    if as_json:
+        print(json.dumps({"python": toolchain.python, "platform": toolchain.platform, "requirements": lines}, indent=2))
+    else:
+        print(f"# {bundle.manifest.name} version {bundle.manifest.version} was made with {made_on}")
+        print("\n".join(lines))
+    return _PROVEN
 
 
 def _refuse(message: str, code: int, *, as_json: bool) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from kedge_bundle.toolchain import other_versions
 from kedge_server.loading import LoadFailed, Options, Place, Prepared, prepare, usable_cores
 from kedge_server.scheduler import THREAD_PREFIX
 
@@ -61,9 +62,24 @@ class LoadThreads:
 def _outcome(place: Place, options: Options) -> Outcome:
     """Load one place; what goes wrong is an outcome, also what nobody has foreseen."""
     try:
-        return prepare(place, options)
+        outcome = prepare(place, options)
+        _warn_of_other_versions(place, outcome)
     except LoadFailed as error:
         return error
     except Exception as error:  # noqa: BLE001 (a broken bundle must not keep the good ones from serving)
         _log.exception("load_raised", model=place.name, version=place.version)
         return LoadFailed(f"{place.directory}: {type(error).__name__}: {error}")
+    return outcome
+
+
+def _warn_of_other_versions(place: Place, prepared: Prepared) -> None:
+    """Name the versions that made the bundle where others are in use; it has just proven itself with these."""
+    for other in other_versions(prepared.bundle.manifest, prepared.artifact.format):
+        _log.warning(
+            "made_with_another_version",
+            model=place.name,
+            version=place.version,
+            package=other.package,
+            bundle=other.bundle,
+            here=other.here,
+        )

@@ -1,11 +1,16 @@
 """What the manifest records of the machine."""
 
+import importlib
+import platform
+import sys
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from kedge_exporter.provenance import cpu_flags, toolchain
+from kedge_bundle.store import sha256_of
+from kedge_exporter.provenance import cpu_flags, installed_packages, is_this_toolchain, recipe, toolchain
 from kedge_exporter.request import ExportRequest
 
 
@@ -32,3 +37,36 @@ def test_the_toolchain_names_versions_seed_and_command() -> None:
     assert (recorded.seed, recorded.command) == (3, ("export-model", "m.keras"))
     assert recorded.python
     assert recorded.platform
+    assert recorded.machine == platform.machine()
+    assert is_this_toolchain(recorded)
+    assert not is_this_toolchain(recorded.model_copy(update={"python": "2.7.18"}))
+
+
+def test_packages_are_those_that_the_export_needs_down_to_the_last_and_no_others() -> None:
+    packages = installed_packages()
+    # What Kedge asks for itself, what these ask for, and what comes with none of them.
+    assert packages.keys() >= {"kedge", "keras", "tensorflow", "tf2onnx", "pydantic", "optree", "wrapt", "six"}
+    assert packages.keys().isdisjoint({"pytest", "ruff", "scikit-learn", "structlog", "uvloop"})
+    assert all(metadata.version(name) == number for name, number in packages.items())
+    assert list(packages) == sorted(packages)
+
+
+def test_the_recipe_counts_files_by_their_content_and_options_by_their_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data.npz").write_bytes(b"rows")
+    (tmp_path / "own.py").write_text("import nothing_of_the_kind\n")
+    (tmp_path / "near.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setitem(sys.modules, "near", importlib.import_module("near"))
+    request = ExportRequest(
+        model=Path("m.keras"), name="m", data=tmp_path / "data.npz", custom=tmp_path / "own.py", opset=15
+    )
+    made = recipe(request)
+    assert (made.options["opset"], made.options["seed"]) == (15, 0)
+    assert made.options["formats"] == ["saved_model", "tflite", "onnx"]
+    assert made.options.keys().isdisjoint({"model", "output", "is_forced", "command"})
+    assert made.data_sha256 == sha256_of(tmp_path / "data.npz")
+    assert made.custom == {name: sha256_of(tmp_path / name) for name in ("own.py", "near.py")}
+    assert next(iter(made.custom)) == "own.py"
+    assert recipe(ExportRequest(model=Path("m.keras"), name="m")).custom == {}
