@@ -92,10 +92,10 @@ def export(
         begun = [workshop.begin(name) for name in request.formats]
         made = [workshop.finish(artifact, proof) for artifact, proof in begun]
     artifacts, reports = _require_proof(made)
-    draft, artifacts = reproducible.check(draft, artifacts, work, progress)
     if rows is not None:
         smaller = Quantizer(loaded, frozen, draft, rows, work, progress).run(artifacts)
         draft, artifacts = replace(draft, notes=(*draft.notes, *smaller.notes)), smaller.artifacts
+    draft, artifacts = reproducible.check(draft, artifacts, work, progress)
     with progress.phase("publish") as phase:
         manifest = publish(draft, artifacts, reports)
         phase.detail = f"{manifest.name}, version {manifest.version}"
