@@ -74,6 +74,8 @@ def _is_registered_function(own: OwnName, registered: Mapping[str, object]) -> b
 def _is_defined_in(module: ModuleType, own: OwnName, value: object) -> bool:
     if own.name.startswith("_") or getattr(value, "__module__", None) != module.__name__:
         return False
+    if getattr(value, "__name__", None) != own.name:  # Keras records the name of the definition, never an alias
+        return False
     if own.kind == "function":
         return isinstance(value, types.FunctionType)
     return isinstance(value, type) and hasattr(value, "from_config") and hasattr(value, "get_config")

@@ -4,6 +4,8 @@ A private copy is taken first: what is looked at here is what Keras loads later,
 """
 
 import hashlib
+import re
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -21,7 +23,10 @@ from kedge_exporter.keras_file.weights_h5 import check_weights
 from kedge_exporter.keras_file.window import Window
 
 _CHUNK = 1 << 20
-_UNREADABLE_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+_VERSION = re.compile(r"\d[0-9A-Za-z.+-]{0,60}")
+_UNREADABLE_ZIP = (
+    zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError
+)  # fmt: skip
 """What `zipfile` raises on a damaged, truncated or encrypted archive."""
 
 
@@ -72,6 +77,20 @@ def inspect(path: Path, *, copy_into: Path | None = None, has_custom: bool = Fal
         return _inspect(path, Path(directory), has_custom=has_custom, is_kept=False)
 
 
+def content_sha256_of(path: Path) -> str:
+    """The `content_sha256` of a file, without looking into its members: cheap, and safe in the command's own process.
+
+    Raises:
+        ModelUnreadable, ModelRefused: as `inspect` raises for the archive.
+    """
+    try:
+        with path.open("rb") as file, _opened(path, file) as archive:
+            check_members(path, archive, path.stat().st_size)
+            return _content_sha256(archive)
+    except _UNREADABLE_ZIP as error:
+        raise ModelUnreadable(f"{path}: damaged or truncated: {error}; copy or save it again") from error
+
+
 def _inspect(path: Path, directory: Path, *, has_custom: bool, is_kept: bool) -> Contents:
     copy, sha256 = take_copy(path, directory)
     size = copy.stat().st_size
@@ -81,7 +100,7 @@ def _inspect(path: Path, directory: Path, *, has_custom: bool, is_kept: bool) ->
             config = parse(path, CONFIG, archive.read(CONFIG))
             metadata = parse(path, METADATA, archive.read(METADATA))
             version, class_name = metadata.get("keras_version"), config.get("class_name")
-            if not isinstance(version, str) or not isinstance(class_name, str):
+            if not isinstance(version, str) or not _VERSION.fullmatch(version) or not isinstance(class_name, str):
                 raise ModelRefused(f"{path}: {CONFIG} and {METADATA} do not describe a Keras 3 model")
             own_names = check_config(path, config)
             if own_names and not has_custom:
@@ -96,7 +115,7 @@ def _inspect(path: Path, directory: Path, *, has_custom: bool, is_kept: bool) ->
         path=path,
         copy=copy if is_kept else None,
         bytes=size,
-        keras_version=version[:100],
+        keras_version=version,
         class_name=class_name,
         config=config,
         layer_classes=_count_classes(config),

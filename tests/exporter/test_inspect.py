@@ -52,6 +52,7 @@ def test_a_missing_member_is_named(tmp_path: Path, changed: dict[str, Any], sent
         ({"config__json": b"{"}, "config.json is not JSON"),
         ({"config__json": b"[1]"}, "config.json is not a JSON object"),
         ({"config__json": b"[" * 100_000}, "config.json is not JSON"),
+        ({"metadata__json": {"keras_version": "3\x1b[2J"}}, "do not describe a Keras 3 model"),
         ({"metadata__json": {}}, "do not describe a Keras 3 model"),
         ({"config__json": model() | {"config": {"input_layers": []}}}, "has no inputs"),
     ],

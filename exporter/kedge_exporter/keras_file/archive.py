@@ -132,7 +132,7 @@ def check_members(path: Path, archive: zipfile.ZipFile, size: int) -> None:
 def _check_name(path: Path, info: zipfile.ZipInfo) -> None:
     name = info.orig_filename  # as it stands in the file: zipfile itself cuts names at NUL
     refused = (
-        "a control character" if any(ord(letter) < ord(" ") for letter in name)
+        "a control character" if not name.isprintable()
         else "a backslash" if "\\" in name
         else "a colon, as of a drive or a URL" if ":" in name
         else "an absolute name" if name.startswith("/")

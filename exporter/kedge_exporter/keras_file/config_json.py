@@ -18,6 +18,7 @@ from kedge_exporter.errors import ModelRefused
 from kedge_exporter.keras_file.archive import CONFIG
 
 _MOST_DEPTH = 256
+_MOST_NAME = 256
 _FUNCTION = "function"
 _VALUES = frozenset({"__keras_tensor__", "__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__"})
 """Stand for values, not for classes."""
@@ -117,7 +118,20 @@ def _name_of(node: dict[str, Any]) -> str:
     name = node.get("name") or (inner.get("name") if isinstance(inner, dict) and "class_name" in node else None)
     # A dtype policy has a name as well (float32), and is no layer.
     is_policy = str(node.get("class_name", "")).endswith("Policy")
-    return name[:100] if isinstance(name, str) and not is_policy else ""
+    return _printable(name)[:100] if isinstance(name, str) and not is_policy else ""
+
+
+def _is_name(text: object) -> bool:
+    """Names of the file's making are shown to the user: they must not move the cursor of a terminal."""
+    return isinstance(text, str) and len(text) <= _MOST_NAME and text.isprintable()
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def _shown(node: dict[str, Any]) -> str:
+    return ascii({key: node[key] for key in ("class_name", "module", "registered_name", "config") if key in node})[:200]
 
 
 def _check_paths(path: Path, node: dict[str, Any], layer: str) -> None:
@@ -134,8 +148,8 @@ def _checked(path: Path, node: dict[str, Any], layer: str) -> OwnName | None:
     """None where Keras defines what the object names; the name where it does not."""
     name, module, registered = node["class_name"], node.get("module"), node.get("registered_name")
     where = f"{path}: {CONFIG}: layer '{layer}'" if layer else f"{path}: {CONFIG}"
-    if not isinstance(name, str) or not isinstance(module, str | None) or not isinstance(registered, str | None):
-        raise ModelRefused(f"{where}: class_name, module and registered_name must be text, got {str(node)[:200]}")
+    if not all(_is_name(text) for text in (name, *(text for text in (module, registered) if text is not None))):
+        raise ModelRefused(f"{where}: class_name, module and registered_name must be text, got {_shown(node)}")
     if name in _REFUSED:
         raise ModelRefused(f"{where}: a {name} is refused: {_REFUSED[name]}")
     if name in _VALUES:
@@ -143,27 +157,27 @@ def _checked(path: Path, node: dict[str, Any], layer: str) -> OwnName | None:
         return None
     if "module" not in node:
         raise ModelRefused(
-            f"{where}: the class '{name[:100]}' stands without its module, as in files of Keras 2; load the model in "
+            f"{where}: the class '{name}' stands without its module, as in files of Keras 2; load the model in "
             "Keras 3 and save it again"
         )
     kind: Literal["class", "function"] = "class"
     if name == _FUNCTION:
         kind, name = "function", node.get("config")
-        if not isinstance(name, str):
-            raise ModelRefused(f"{where}: a function without a name: {str(node)[:200]}")
+        if not _is_name(name):
+            raise ModelRefused(f"{where}: a function without a name: {_shown(node)}")
     if kind == "class" and registered not in (None, name):  # Keras looks it up before it looks at the module
-        return OwnName(kind, layer, (module or "")[:200], registered[:200])
+        return OwnName(kind, layer, module or "", registered)
     if module in _known(kind).get(name, ()):
         return None
     _check_not_of_keras(where, kind, module, name)
-    return OwnName(kind, layer, (module or "")[:200], name[:200])
+    return OwnName(kind, layer, module or "", name)
 
 
 def _check_not_of_keras(where: str, kind: str, module: str | None, name: str) -> None:
     """Refuse the parts of Keras that are no parts of models: no custom module answers for them."""
     if module is not None and (module == "keras" or module.startswith("keras.")):
         raise ModelRefused(
-            f"{where}: the {kind} '{name[:100]}' of the module '{module[:100]}' is refused: models are made of Keras' "
+            f"{where}: the {kind} '{name}' of the module '{module}' is refused: models are made of Keras' "
             f"layers, operations and their settings, and in Keras {known_keras()} that is none of them; build the "
             "model without it and save it again"
         )

@@ -10,6 +10,8 @@ from kedge_exporter.errors import ModelRefused, ModelUnreadable
 
 MOST_FILE_BYTES = 16 << 30
 _CHUNK = 1 << 20
+_OPEN_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+"""For the copy: it must not be there yet, not as a link either."""
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
@@ -34,7 +36,7 @@ def take_copy(path: Path, directory: Path) -> tuple[Path, str]:
         _check_regular(path, os.fstat(source.fileno()))
         _check_magic(path, _read(path, source.fileno(), len(_HDF5_MAGIC), offset=0))
         offset = 0
-        with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as copy:
+        with os.fdopen(os.open(target, _OPEN_FLAGS, 0o600), "wb") as copy:
             while chunk := _read(path, source.fileno(), _CHUNK, offset):
                 offset += len(chunk)
                 if offset > MOST_FILE_BYTES:  # it grows while it is read

@@ -57,7 +57,7 @@ def check_weights(path: Path, file: BinaryIO, size: int) -> None:
                 if isinstance(item, h5py.Dataset):
                     _check_dataset(path, name, item, sizes)
     except (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        reason = ascii(str(error))[1:200] if str(error) else type(error).__name__
         raise _refused(path, "", f"damaged: {reason}") from error
     if sizes.stored > size or sizes.declared > max(EXPANSION_FLOOR, MOST_EXPANSION * size):
         raise _refused(path, "", f"its datasets declare {sizes.declared:,} bytes, {size:,} are stored: a shape bomb")
@@ -83,7 +83,7 @@ def _objects(path: Path, weights: Any) -> Iterator[tuple[str, Any]]:  # noqa: AN
 
 
 def _linked(path: Path, name: str, group: Any, key: str) -> Any:  # noqa: ANN401
-    if key in (".", "..") or any(ord(letter) < ord(" ") for letter in key):
+    if key in (".", "..") or not key.isprintable():
         raise _refused(path, f"{name}/{key!r}", "a name that is a way or holds a control character")
     link = group.get(key, getlink=True)
     if not isinstance(link, h5py.HardLink):
@@ -95,7 +95,7 @@ def _check_dataset(path: Path, name: str, dataset: Any, sizes: _Sizes) -> None: 
     if dataset.is_virtual:
         raise _refused(path, name, "a virtual dataset, which reads other files")
     if dataset.external:
-        raise _refused(path, name, f"its values lie in another file ({str(dataset.external[0][0])[:200]})")
+        raise _refused(path, name, f"its values lie in another file ({ascii(dataset.external[0][0])[:200]})")
     creation = dataset.id.get_create_plist()
     for index in range(creation.get_nfilters()):
         if creation.get_filter(index)[0] not in _FILTERS:
