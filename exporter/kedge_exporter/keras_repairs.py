@@ -4,14 +4,19 @@
 - TensorFlow has no channels-first convolution on the CPU. Keras moves the channels for pooling, depthwise and separable
   convolutions there, but not for plain and transposed ones: a model from a GPU could not even be called.
 - `TimeDistributed` over an unknown number of steps takes the number of rows for it, and answers so many steps.
+- TensorFlow's scopes take few characters, but a layer may be called anything.
+- `keras.ops.image.resize` asks whether its size is positive, which a size that is known only at run time cannot answer.
 """
 
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
+
+_NOT_IN_SCOPES = re.compile(r"[^A-Za-z0-9_.\-/]")
 
 
 def mend() -> None:
@@ -21,6 +26,9 @@ def mend() -> None:
         (nn, "conv", _moving_channels),
         (nn, "conv_transpose", _moving_channels),
         (keras.layers.TimeDistributed, "call", _folding_steps),
+        (keras.src.backend.name_scope, "__init__", _taking_any_name),
+        (keras.src.ops.image, "resize", _taking_open_sizes),  # where Keras' layers find it
+        (keras.ops.image, "resize", _taking_open_sizes),  # where models do
     ):
         original = getattr(holder, name)
         if not hasattr(original, "is_mended"):
@@ -59,6 +67,28 @@ def _folding_steps(call: Callable[..., Any]) -> Callable[..., Any]:
         return keras.ops.reshape(answers, (-1, keras.ops.shape(inputs)[1], *keras.ops.shape(answers)[1:]))
 
     return folded
+
+
+def _taking_any_name(initialize: Callable[..., None]) -> Callable[..., None]:
+    """The same scope, under a name that TensorFlow takes; the layer keeps its own."""
+
+    def initialized(self: Any, name: str, **settings: Any) -> None:
+        initialize(self, name, **settings)
+        plain = _NOT_IN_SCOPES.sub("_", name)
+        self._tf_name_scope = tf.name_scope(plain if plain[:1].isalnum() else f"x{plain}")
+
+    return initialized
+
+
+def _taking_open_sizes(resize: Callable[..., Any]) -> Callable[..., Any]:
+    """The same resizing; a size that only the run knows is not looked at."""
+
+    def resized(images: Any, size: Any, *arguments: Any, **settings: Any) -> Any:
+        if any(tf.is_symbolic_tensor(length) for length in size):
+            return keras.src.ops.image._resize(images, size, *arguments, **settings)  # noqa: SLF001 (less that look)
+        return resize(images, size, *arguments, **settings)
+
+    return resized
 
 
 def _without_steps(tensor: Any) -> Any:

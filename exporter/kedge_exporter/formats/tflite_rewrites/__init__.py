@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from kedge_exporter.errors import FormatImpossible
 from kedge_exporter.formats.tflite_rewrites import (
     bits,
     blocks,
@@ -21,39 +20,40 @@ from kedge_exporter.formats.tflite_rewrites.tables import look_up, put_tables
 from kedge_exporter.tracing import Frozen
 
 REWRITES: dict[str, Rewrite] = {
-    "Acos": trigonometry.acos,
-    "Acosh": trigonometry.acosh,
-    "Asin": trigonometry.asin,
-    "Asinh": trigonometry.asinh,
-    "Atan": trigonometry.atan,
-    "Atanh": trigonometry.atanh,
-    "AvgPool3D": pooling.avg_pool_3d,
-    "BatchToSpaceND": blocks.batch_to_space,
-    "BitwiseAnd": bits.bitwise_and,
-    "BitwiseOr": bits.bitwise_or,
-    "Conv3D": convolution.conv_3d,
-    "Cos": trigonometry.cos,
-    "Cosh": trigonometry.cosh,
-    "Cumprod": cumulative.cumprod,
-    "DenseBincount": counting.dense_bincount,
-    "Erf": error_function.erf,
-    "Erfc": error_function.erfc,
-    "Erfinv": error_function.erfinv,
-    "FloorDiv": rounding.floor_div,
-    "Invert": bits.invert,
-    "LeftShift": bits.left_shift,
-    "MaxPool3D": pooling.max_pool_3d,
-    "ResizeBicubic": resizing.resize_bicubic,
-    "Rsqrt": rounding.rsqrt,
-    "ScaleAndTranslate": resizing.scale_and_translate,
-    "Sin": trigonometry.sin,
-    "Sinh": trigonometry.sinh,
-    "Softplus": rounding.softplus,
-    "SpaceToBatchND": blocks.space_to_batch,
-    "Tan": trigonometry.tan,
+    "Acos": Rewrite(trigonometry.acos),
+    "Acosh": Rewrite(trigonometry.acosh),
+    "Asin": Rewrite(trigonometry.asin),
+    "Asinh": Rewrite(trigonometry.asinh),
+    "Atan": Rewrite(trigonometry.atan),
+    "Atanh": Rewrite(trigonometry.atanh),
+    "AvgPool3D": Rewrite(pooling.avg_pool_3d),
+    "BatchToSpaceND": Rewrite(blocks.batch_to_space, blocks.is_too_deep),
+    "BiasAdd": Rewrite(convolution.bias_add, convolution.is_bias_of_no_image),
+    "BitwiseAnd": Rewrite(bits.bitwise_and),
+    "BitwiseOr": Rewrite(bits.bitwise_or),
+    "Conv3D": Rewrite(convolution.conv_3d, convolution.is_grouped),
+    "Cos": Rewrite(trigonometry.cos),
+    "Cosh": Rewrite(trigonometry.cosh),
+    "Cumprod": Rewrite(cumulative.cumprod),
+    "DenseBincount": Rewrite(counting.dense_bincount),
+    "Erf": Rewrite(error_function.erf),
+    "Erfc": Rewrite(error_function.erfc),
+    "Erfinv": Rewrite(error_function.erfinv),
+    "FloorDiv": Rewrite(rounding.floor_div, rounding.is_of_floats),
+    "Invert": Rewrite(bits.invert),
+    "LeftShift": Rewrite(bits.left_shift),
+    "MaxPool3D": Rewrite(pooling.max_pool_3d),
+    "ResizeBicubic": Rewrite(resizing.resize_bicubic),
+    "ResizeBilinear": Rewrite(resizing.resize_bilinear, resizing.is_of_integers),
+    "Rsqrt": Rewrite(rounding.rsqrt, rounding.may_be_of_zero),
+    "ScaleAndTranslate": Rewrite(resizing.scale_and_translate),
+    "Sin": Rewrite(trigonometry.sin),
+    "Sinh": Rewrite(trigonometry.sinh),
+    "Softplus": Rewrite(rounding.softplus),
+    "SpaceToBatchND": Rewrite(blocks.space_to_batch, blocks.is_too_deep),
+    "Tan": Rewrite(trigonometry.tan),
 }
 """TensorFlow op -> its other form."""
-
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 
@@ -64,16 +64,10 @@ def with_builtins(frozen: Frozen) -> Any:  # noqa: ANN401 (TensorFlow ships no t
     Raises:
         FormatImpossible: an op has no other form as the model uses it.
     """
-    try:
-        return _rewritten(frozen)
-    except FormatImpossible:
-        # A function that TensorFlow compiles apart does not say the shapes that a rewrite must know.
-        if not any(node.op in _CALLS for node in frozen.function.graph.as_graph_def().node):
-            raise
-        return _rewritten(frozen.inlined())
-
-
-def _rewritten(frozen: Frozen) -> Any:  # noqa: ANN401
+    graph_def = frozen.function.graph.as_graph_def()
+    is_hidden = any(node.op in REWRITES for function in graph_def.library.function for node in function.node_def)
+    if is_hidden and any(node.op in _CALLS for node in graph_def.node):
+        frozen = frozen.inlined()  # a function apart does not say the shapes that a rewrite must know
     if not frozen.tables:
         return replace_nodes(frozen.function.graph, REWRITES)
     graph_def = replace_nodes(frozen.function.graph, {**REWRITES, "LookupTableFindV2": look_up(frozen.tables)})

@@ -10,11 +10,15 @@ from kedge_exporter.formats.tflite_rewrites.node import CannotRewrite, Node, Ten
 _MOST_BUILTIN_RANK = 4
 
 
-def space_to_batch(node: Node) -> Tensor | None:
+def is_too_deep(operation: Any) -> bool:  # noqa: ANN401 (TensorFlow ships no types)
+    """Whether the rank is one that TFLite's own ops do not take."""
+    rank = operation.inputs[0].shape.rank
+    return rank is not None and rank > _MOST_BUILTIN_RANK
+
+
+def space_to_batch(node: Node) -> Tensor:
     """Pad, then move every block into the batch, one axis after another, the last first."""
     tensor, _, paddings = node.inputs
-    if tensor.shape.rank <= _MOST_BUILTIN_RANK:
-        return None
     block = _block(node)
     rest = tensor.shape.rank - 1 - len(block)
     tensor = tf.pad(tensor, tf.concat([[[0, 0]], tf.cast(paddings, tf.int32), [[0, 0]] * rest], axis=0))
@@ -23,11 +27,9 @@ def space_to_batch(node: Node) -> Tensor | None:
     return tensor
 
 
-def batch_to_space(node: Node) -> Tensor | None:
+def batch_to_space(node: Node) -> Tensor:
     """The inverse: put every block back, the first axis first, then crop."""
     tensor, _, crops = node.inputs
-    if tensor.shape.rank <= _MOST_BUILTIN_RANK:
-        return None
     block = _block(node)
     for axis in range(1, len(block) + 1):
         tensor = _put_back(tensor, axis, block[axis - 1])

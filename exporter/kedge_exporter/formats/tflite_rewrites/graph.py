@@ -41,45 +41,38 @@ def _replace_in(nodes: Any, graph: Any, rewrites: Mapping[str, Rewrite], made: l
     """Turn nodes into calls, in place; the new functions go into `made`. Node name -> what its output was called."""
     changed: dict[str, str] = {}
     for node in nodes:
-        rewrite = rewrites.get(node.op)
-        if rewrite is None:
+        if node.op not in rewrites:
             continue
         operation = graph.get_operation_by_name(node.name)
-        function = _new_form(operation, rewrite, f"kedge_{node.op}_{len(made)}")
-        if function is None:
+        if not rewrites[node.op].applies(operation):
             continue
+        function = _new_form(operation, rewrites[node.op], f"kedge_{node.op}_{len(made)}")
         changed[node.name] = operation.op_def.output_arg[0].name
         made.append(function)
         _make_call(node, operation, function.signature.name)
     return changed
 
 
-def _new_form(operation: Any, rewrite: Rewrite, name: str) -> Any | None:  # noqa: ANN401
-    """The function that computes what the operation does; None where the operation can stay."""
-    stays = False
+def _new_form(operation: Any, rewrite: Rewrite, name: str) -> Any:  # noqa: ANN401
+    """The function that computes what the operation does."""
     specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in operation.inputs if tensor.dtype != tf.resource]
 
     def form(*given: Any) -> Any:  # noqa: ANN401
-        nonlocal stays
         values = iter(given)
         node = Node(
             name=operation.name,
             inputs=tuple(None if tensor.dtype == tf.resource else next(values) for tensor in operation.inputs),
             constants=tuple(constant(tensor) for tensor in operation.inputs),
-            producers=tuple(tensor.op for tensor in operation.inputs),
+            producers=tuple(tensor.op.name for tensor in operation.inputs),
             attribute=operation.get_attr,
         )
-        answer = rewrite(node)
-        stays = answer is None
-        return given[0] if stays else answer
+        return rewrite.form(node)
 
     try:
         concrete = tf.function(form, autograph=False).get_concrete_function(*specs)
     except CannotRewrite as error:
         reason = f"no builtin TFLite form of tf.{operation.type} at '{operation.name}': {error}"
         raise FormatImpossible("tflite", reason, may_hold_one_row=True) from error
-    if stays:
-        return None
     function = type(concrete.function_def)()
     function.CopyFrom(concrete.function_def)
     function.signature.name = name  # TensorFlow's own carries a counter of the process

@@ -19,14 +19,14 @@ class Node:
         name: where it stands in the graph.
         inputs: the tensors to compute from, with the shapes that the graph knows.
         constants: the value of each input where it does not depend on the model's inputs; None elsewhere.
-        producers: the operation of the graph that makes each input, to look around; never to compute from.
+        producers: the name of the node that makes each input.
         attribute: an attribute of the op by its name.
     """
 
     name: str
     inputs: tuple[Tensor, ...]
     constants: tuple[NDArray[Any] | None, ...]
-    producers: tuple[Any, ...]
+    producers: tuple[str, ...]
     attribute: Callable[[str], Any]
 
     def integers(self, name: str) -> list[int]:
@@ -39,12 +39,22 @@ class Node:
         return value.decode() if isinstance(value, bytes) else str(value)
 
 
-Rewrite = Callable[[Node], Tensor | None]
-"""Builds the op anew from ops with builtin forms; None where this node can stay as it is.
+def always(_: object) -> bool:
+    """Whether a rewrite applies where nothing needs to be asked."""
+    return True
 
-Raises:
-    CannotRewrite: there is no such form for this node.
-"""
+
+@dataclass(frozen=True)
+class Rewrite:
+    """Another form of one op.
+
+    Attributes:
+        form: builds it from ops that have builtin forms; raises `CannotRewrite` where there is none.
+        applies: whether an operation of the graph needs it; asked first, since most operations do not.
+    """
+
+    form: Callable[[Node], Tensor]
+    applies: Callable[[Any], bool] = always
 
 
 class CannotRewrite(Exception):

@@ -31,6 +31,21 @@ def resize_bicubic(node: Node) -> Tensor:
     return _as_products(node, lambda _axis: resize)
 
 
+def is_of_integers(operation: Any) -> bool:  # noqa: ANN401 (TensorFlow ships no types)
+    """Whether the image's values are integers."""
+    return not operation.inputs[0].dtype.is_floating
+
+
+def resize_bilinear(node: Node) -> Tensor:
+    """`ResizeBilinear` of integers, which TensorFlow answers in float32."""
+    return tf.raw_ops.ResizeBilinear(
+        images=tf.cast(node.inputs[0], tf.float32),
+        size=node.inputs[1],
+        align_corners=node.attribute("align_corners"),
+        half_pixel_centers=node.attribute("half_pixel_centers"),
+    )
+
+
 def scale_and_translate(node: Node) -> Tensor:
     """`ScaleAndTranslate`: antialiased and Lanczos resizing."""
     scale, translation = node.constants[2:4]

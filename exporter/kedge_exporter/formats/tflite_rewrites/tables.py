@@ -14,14 +14,15 @@ INITIALIZER = "kedge_fill_tables"
 def look_up(tables: tuple[Table, ...]) -> Rewrite:
     """How to write `LookupTableFindV2` for these tables."""
     by_name = {table.placeholder: table for table in tables}
+    hashed = {table.placeholder for table in tables if _is_hashed(table)}
 
-    def rewrite(node: Node) -> Tensor | None:
-        table = by_name.get(node.producers[0].name)
+    def search(node: Node) -> Tensor:
+        table = by_name.get(node.producers[0])
         if table is None:
             raise CannotRewrite("it stands in the body of a loop or a branch; look up before the loop")
-        return None if _is_hashed(table) else _search(table, node.inputs[1], node.inputs[2])
+        return _search(table, node.inputs[1], node.inputs[2])
 
-    return rewrite
+    return Rewrite(search, lambda operation: operation.inputs[0].op.name not in hashed)
 
 
 def put_tables(graph_def: Any, tables: tuple[Table, ...]) -> None:  # noqa: ANN401 (TensorFlow ships no types)
