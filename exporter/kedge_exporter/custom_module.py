@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from kedge_exporter.errors import ModelRefused, UsageError
+from kedge_exporter.keras_file.archive import CONFIG
 from kedge_exporter.keras_file.config_json import OwnName
 
 
@@ -38,12 +39,12 @@ def import_custom(path: Path) -> ModuleType:
 
 
 def own_objects(
-    path: Path, module: ModuleType, wanted: Sequence[OwnName], registered: Mapping[str, object]
+    file: Path, module: ModuleType, wanted: Sequence[OwnName], registered: Mapping[str, object]
 ) -> dict[str, object]:
     """What the module answers for, by the names that the configuration uses.
 
     Args:
-        path: of the module, for messages.
+        file: the `.keras` file, named in messages.
         module: as it was imported.
         wanted: the names in the configuration that Keras does not define.
         registered: what was registered with Keras, by registered name.
@@ -58,7 +59,8 @@ def own_objects(
         value = vars(module).get(own.name)
         if not _is_defined_in(module, own, value):
             raise ModelRefused(
-                f"config.json: {own} is neither part of Keras nor registered or defined in --custom {path}"
+                f"{file}: {CONFIG}: {own} is neither part of Keras nor registered or defined in "
+                f"--custom {module.__file__}"
                 f"{_why_not(module, own, value)}; define it there, or register it with "
                 "@keras.saving.register_keras_serializable() in a module that it imports"
             )

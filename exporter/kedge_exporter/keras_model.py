@@ -105,7 +105,7 @@ def load(contents: Contents, custom: Path | None, data: Tensors | None) -> Loade
     keras.utils.clear_session()
     keras_repairs.mend()
     registered = keras.saving.get_custom_objects()
-    own = {} if custom is None else own_objects(custom, import_custom(custom), contents.own_names, registered)
+    own = {} if custom is None else own_objects(contents.path, import_custom(custom), contents.own_names, registered)
     try:
         model = keras.models.load_model(
             contents.copy or contents.path, custom_objects=own, compile=False, safe_mode=True

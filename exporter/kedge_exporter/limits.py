@@ -138,18 +138,18 @@ def is_crash_while_reading(phase: str, code: int) -> bool:
 
 
 def _private_bytes(process: Path) -> int:
-    try:
-        numbers = _numbers(process / "status")
-    except OSError:
-        return 0
+    numbers = _numbers(process / "status")
     if "RssAnon" not in numbers:
         return numbers.get("VmRSS", 0)
     return numbers["RssAnon"] + numbers.get("RssShmem", 0) + numbers.get("VmSwap", 0)
 
 
 def _numbers(path: Path) -> dict[str, int]:
-    """The entries in kB of a file such as /proc/meminfo, in bytes."""
-    lines = (line.split() for line in path.read_text("utf-8", errors="replace").splitlines())
+    """The entries in kB of a file such as /proc/meminfo, in bytes; none where there is no such file."""
+    try:
+        lines = [line.split() for line in path.read_text("utf-8", errors="replace").splitlines()]
+    except OSError:  # the process ended, or this is not Linux
+        return {}
     return {words[0].rstrip(":"): int(words[1]) << 10 for words in lines if len(words) == 3 and words[2] == "kB"}  # noqa: PLR2004
 
 

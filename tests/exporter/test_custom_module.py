@@ -11,6 +11,7 @@ from kedge_exporter.custom_module import import_custom, own_objects
 from kedge_exporter.errors import ModelRefused, UsageError
 from kedge_exporter.keras_file.config_json import OwnName
 
+MODEL = Path("m.keras")
 MODULE = """
 import os, subprocess, sys
 from os import system
@@ -55,8 +56,8 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path,
 
 @pytest.mark.parametrize(("kind", "name"), [("class", "Scale"), ("function", "bump")])
 def test_what_the_module_defines_is_found(own: tuple[Path, types.ModuleType], kind: str, name: str) -> None:
-    path, module = own
-    assert own_objects(path, module, [wanted(kind, name)], {}) == {name: vars(module)[name]}
+    _path, module = own
+    assert own_objects(MODEL, module, [wanted(kind, name)], {}) == {name: vars(module)[name]}
 
 
 @pytest.mark.parametrize(
@@ -85,16 +86,17 @@ def test_what_the_module_defines_is_found(own: tuple[Path, types.ModuleType], ki
 def test_nothing_else_of_it_is_reached(own: tuple[Path, types.ModuleType], kind: str, name: str, why: str) -> None:
     path, module = own
     with pytest.raises(ModelRefused) as caught:
-        own_objects(path, module, [wanted(kind, name)], {})
+        own_objects(MODEL, module, [wanted(kind, name)], {})
     assert f"layer 'victim': the {kind} '{name}'" in str(caught.value)
-    assert str(path) in str(caught.value)
+    assert str(caught.value).startswith("m.keras: config.json: ")
+    assert f"--custom {path}" in str(caught.value)
     assert why in str(caught.value)
 
 
 def test_what_is_registered_is_left_to_keras(own: tuple[Path, types.ModuleType]) -> None:
-    path, module = own
+    _path, module = own
     names = [wanted("class", "own>Elsewhere"), wanted("function", "bent", "builtins")]
-    assert own_objects(path, module, names, {"own>Elsewhere": object(), "own>bent": object()}) == {}
+    assert own_objects(MODEL, module, names, {"own>Elsewhere": object(), "own>bent": object()}) == {}
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,8 @@ class OwnName:
 
     def __str__(self) -> str:
         where = f"layer '{self.layer}': " if self.layer else ""
-        of = f" of the module '{self.module}'" if self.module else ""
+        # Keras writes `builtins` for every function that is not its own.
+        of = f" of the module '{self.module}'" if self.module not in ("", "builtins") else ""
         return f"{where}the {self.kind} '{self.name}'{of}"
 
 
@@ -108,9 +109,9 @@ def _objects(path: Path, config: dict[str, Any]) -> Iterator[tuple[dict[str, Any
         if isinstance(node, dict):
             layer = _name_of(node) or layer
             yield node, layer
-            waiting.extend((value, layer, depth + 1) for value in node.values() if isinstance(value, dict | list))
-        elif isinstance(node, list):
-            waiting.extend((value, layer, depth + 1) for value in node if isinstance(value, dict | list))
+        parts = list(node.values()) if isinstance(node, dict) else node if isinstance(node, list) else []
+        # Backwards, so that the first layer is met first.
+        waiting.extend((part, layer, depth + 1) for part in reversed(parts) if isinstance(part, dict | list))
 
 
 def _name_of(node: dict[str, Any]) -> str:

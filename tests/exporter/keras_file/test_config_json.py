@@ -174,11 +174,11 @@ def test_own_classes_are_listed_for_the_custom_module(tmp_path: Path) -> None:
     path = keras_file(tmp_path / "m.keras", config__json=model(own, act))
     found = inspect(path, has_custom=True).own_names
     assert [(name.kind, name.module, name.name) for name in found] == [
-        ("function", "my_layers", "bump"),
         ("class", "my_layers", "own>Scale"),
+        ("function", "my_layers", "bump"),
     ]
     message = refusal(path)
-    assert re.search(r"layer 'dense': the function 'bump' of the module 'my_layers' \(and 1 more\)", message)
+    assert re.search(r"layer 'scale': the class 'own>Scale' of the module 'my_layers' \(and 1 more\)", message)
     assert "--custom module.py" in message
 
 
