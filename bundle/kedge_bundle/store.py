@@ -39,17 +39,18 @@ class Bundle:
         """The golden inputs with what this artifact should answer, and the error that it may show.
 
         A quantized artifact does not answer as Keras does, by design: a replay asks whether it answers as it did when
-        it was judged. How far that is from Keras was settled then, on many more rows.
+        it was judged. How far that is from Keras was settled then, on many more rows. Cases with NaN are not replayed.
         """
         if artifact.quantized is None:
             return self.golden, self.manifest.budget
         own = {case.name: case.outputs for case in read_cases(self.directory / artifact.quantized.golden.path)}
-        if own.keys() != {case.name for case in self.golden}:
+        if not own or not own.keys() <= {case.name for case in self.golden}:
             raise ManifestInvalid(
                 f"{self.directory}: '{artifact.quantized.golden.path}' answers the cases {sorted(own)}, "
                 f"the golden ones are {sorted(case.name for case in self.golden)}"
             )
-        return [replace(case, outputs=own[case.name]) for case in self.golden], artifact.quantized.budget
+        answered = [replace(case, outputs=own[case.name]) for case in self.golden if case.name in own]
+        return answered, artifact.quantized.budget
 
 
 def open_bundle(directory: Path) -> Bundle:

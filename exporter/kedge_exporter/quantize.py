@@ -109,7 +109,7 @@ class Quantizer:
         if made.small_share < 1 - _WORTH_A_NOTE:
             notes.append(f"{name}: {made.small_share:.0%} of the values of its weights are smaller, the others are not")
         if made.float_ops:
-            notes.append(f"{name}: {', '.join(made.float_ops)} compute in floating point, the other ops in int8")
+            notes.append(f"{name}: in floating point {', '.join(made.float_ops)}, the other ops in int8")
         if artifact.bytes >= origin.bytes:
             notes.append(f"{name}: {artifact.bytes:,} bytes, no smaller than the {origin.bytes:,} of {origin.name}")
         return artifact, notes

@@ -63,7 +63,8 @@ def rows_for(
         return Rows({}, one_case(inputs, "typical", max(_DRAWN // batch, 1) * batch, size, rng), "drawn")
     usable, notes = _finite(data)
     wanted = 2 * batch
-    if len(usable) < wanted and any(name.endswith("-int8") for name in request.quantize):
+    is_calibrated = any(name.endswith("-int8") for name in request.quantize)
+    if len(usable) < wanted and is_calibrated:
         raise UsageError(
             f"--data {request.data}: {len(usable)} rows without NaN and infinities; --quantize int8 needs at least "
             f"{wanted}, some to calibrate on and others to judge by (some hundreds are better)"
@@ -72,11 +73,11 @@ def rows_for(
         raise UsageError(f"--data {request.data}: {len(usable)} rows without NaN and infinities; expected {batch}")
     # Files are often sorted by class: every class has its chance on both sides.
     shuffled = usable[rng.permutation(len(usable))]
-    calibrated = min(_MOST_CALIBRATION, len(shuffled) // 2) // batch * batch
+    calibrated = min(_MOST_CALIBRATION, len(shuffled) // 2) // batch * batch if is_calibrated else 0
     judged = min(_MOST_JUDGED, len(shuffled) - calibrated) // batch * batch
-    if calibrated < _ENOUGH or judged < _ENOUGH:
-        few = f"quantization: {calibrated} rows of --data to calibrate on and {judged} others to judge by; with fewer "
-        notes = (*notes, f"{few}than {_ENOUGH}, both say less")
+    if judged < _ENOUGH or (is_calibrated and calibrated < _ENOUGH):
+        used = f"{judged} rows of --data to judge by" + (f", {calibrated} others to calibrate on" * is_calibrated)
+        notes = (*notes, f"quantization: {used}; with fewer than {_ENOUGH}, the numbers say less")
     first, second = shuffled[:calibrated], shuffled[calibrated : calibrated + judged]
     return Rows(_picked(data, first), _picked(data, second), "data", notes)
 

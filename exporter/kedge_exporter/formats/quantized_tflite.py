@@ -3,24 +3,31 @@
 What goes in and comes out stays as it was: the same names, dtypes and shapes in every artifact of a bundle.
 """
 
-from collections.abc import Iterator
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 from ai_edge_litert.interpreter import Interpreter
-from tensorflow.lite.python.convert import mlir_quantize
-from tensorflow.lite.python.optimize import calibrator
 
-from kedge_bundle.manifest import Artifact, Quantization
-from kedge_bundle.signature import Tensors
+from kedge_bundle.cases import Case, write_cases
+from kedge_bundle.manifest import Quantization
 from kedge_bundle.store import describe_file
 from kedge_exporter.errors import FormatImpossible
 from kedge_exporter.formats.quantized import QuantizedFile, Task
 from kedge_exporter.formats.saved_model import SIGNATURE
+from kedge_exporter.formats.tflite import prepared
 from kedge_exporter.formats.tflite_converter import Weights, to_flatbuffer
 from kedge_exporter.formats.tflite_file import TfliteFile
-from kedge_exporter.formats.tflite_rewrites import with_builtins
 from kedge_exporter.keras_model import describe
+from kedge_exporter.processes import describe_exit
 from kedge_exporter.writing import as_write_error
 
+_SPARED: dict[Quantization, str] = {
+    "float16": "",
+    "dynamic": " (the converter leaves weights of fewer than 1,024 values as they are)",
+    "int8": "",
+}
 _WEIGHTS: dict[Quantization, Weights] = {"float16": "float16", "dynamic": "int8"}
 
 
@@ -31,16 +38,18 @@ def quantize(task: Task) -> QuantizedFile:
         _check_int8(task.name, TfliteFile(origin))
     try:
         if task.quantization == "int8":
-            content = _int8(origin, task.origin, task.rows)
+            content = _int8(task)
         else:
-            content = to_flatbuffer(task.frozen, with_builtins(task.frozen), _WEIGHTS[task.quantization])
+            content = to_flatbuffer(*prepared(task.frozen), _WEIGHTS[task.quantization])
         Interpreter(model_content=content).get_signature_runner(SIGNATURE)
         task.path.write_bytes(content)
-    except Exception as error:  # ConverterError, what the calibrator's interpreter raises, LiteRT's refusal
+    except Exception as error:  # ConverterError, the end of the quantizer's process, LiteRT's refusal
         raise as_write_error(error) or FormatImpossible(task.name, describe(error)) from error
     file = TfliteFile(content)
     if not file.small_share:
-        raise FormatImpossible(task.name, "none of this model's weights has a smaller form in it")
+        raise FormatImpossible(
+            task.name, f"none of this model's weights has a smaller form in it{_SPARED[task.quantization]}"
+        )
     changes = {
         "quantization": task.quantization,
         "path": task.path.name,
@@ -67,19 +76,23 @@ def _check_int8(name: str, file: TfliteFile) -> None:
         raise FormatImpossible(name, "it reads strings, which TensorFlow's calibrator cannot be fed with")
 
 
-def _int8(content: bytes, artifact: Artifact, rows: Tensors) -> bytes:
-    """Ranges of activations from the calibration rows, then int8 ops wherever TFLite has them.
-
-    The calibrator takes the shapes of the first rows for all.
-    """
-    step = artifact.batch if isinstance(artifact.batch, int) else 1
-    count = len(next(iter(rows.values())))
-
-    def samples() -> Iterator[dict[str, object]]:
-        for start in range(0, count, step):
-            yield {artifact.inputs[name]: array[start : start + step] for name, array in rows.items()}
-
-    prepared = calibrator.add_intermediate_tensors(content)
-    calibrated = calibrator.Calibrator(prepared).calibrate(samples)
-    quantized: bytes = mlir_quantize(calibrated)
-    return quantized
+def _int8(task: Task) -> bytes:
+    """Quantize the float32 file in a process of its own, whose end is a reason and not the export's end."""
+    with tempfile.TemporaryDirectory(prefix="kedge-") as scratch:
+        rows, quantized = Path(scratch) / "rows.npz", Path(scratch) / "quantized.tflite"
+        batch = task.origin.batch if isinstance(task.origin.batch, int) else 1
+        inputs = {task.origin.inputs[name]: array for name, array in task.rows.items()}
+        write_cases(rows, [Case("rows", inputs)])
+        command = [
+            sys.executable, "-P", "-m", "kedge_exporter.formats.tflite_int8",
+            str(task.directory / task.origin.path), str(rows), str(batch), str(quantized),
+        ]  # fmt: skip
+        finished = subprocess.run(  # noqa: S603 (our own module)
+            command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False, text=True, errors="replace"
+        )
+        sys.stderr.write(finished.stderr)
+        if finished.returncode or not quantized.is_file():
+            last = (finished.stderr.strip().splitlines() or [""])[-1]
+            why = last if finished.returncode > 0 else "so it ends where a tensor is infinite or NaN for such rows"
+            raise RuntimeError(f"TensorFlow's quantizer {describe_exit(finished.returncode)}: {why}")
+        return quantized.read_bytes()

@@ -1,6 +1,7 @@
 """TFLite for LiteRT, builtin ops only: what needs Select TF ops cannot run on an edge interpreter."""
 
 from pathlib import Path
+from typing import Any
 
 from ai_edge_litert.interpreter import Interpreter
 
@@ -25,8 +26,7 @@ _NOT_COMPUTED = {"float16", "bfloat16", "float64"}
 
 def convert(frozen: Frozen, directory: Path, _: ConvertOptions) -> Artifact:
     """Write `model.tflite`, with a signature that carries Keras' names."""
-    frozen = without(_NOT_COMPUTED, frozen, FORMAT)
-    graph_def = with_builtins(frozen)
+    frozen, graph_def = prepared(frozen)
     try:
         content = to_flatbuffer(frozen, graph_def)
     except Exception as error:  # ConverterError, and whatever the passes raise
@@ -45,6 +45,12 @@ def convert(frozen: Frozen, directory: Path, _: ConvertOptions) -> Artifact:
         batch=frozen.batch or "dynamic",
         verdict="failed",
     )
+
+
+def prepared(frozen: Frozen) -> tuple[Frozen, Any]:
+    """What the converter is fed with, whatever it makes of the weights: float32 arithmetic, and ops that it has."""
+    frozen = without(_NOT_COMPUTED, frozen, FORMAT)
+    return frozen, with_builtins(frozen)
 
 
 def _check_loads(content: bytes) -> None:

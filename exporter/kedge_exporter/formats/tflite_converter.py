@@ -50,7 +50,7 @@ def to_flatbuffer(frozen: Frozen, graph_def: Any, weights: Weights = "float32") 
             canonicalizing_inf_as_min_max_float=False,
             post_training_quantize=weights != "float32",
             quantize_to_float16=weights == "float16",
-            enable_mlir_dynamic_range_quantizer=weights == "int8",
+            enable_mlir_dynamic_range_quantizer=weights != "float32",
         )
     return content
 
