@@ -17,7 +17,6 @@ from kedge_exporter.tables import Table, tables_of
 
 MOST_WEIGHT_BYTES = 1_900_000_000
 """A frozen graph is one protobuf message, which holds 2 GB."""
-_FLOATS = (tf.float16, tf.bfloat16, tf.float32, tf.float64)
 _LOOPS = {"While", "StatelessWhile"}
 """Freezing takes the weights out of what they carry round, and their outputs move up."""
 _PASSING = {"Placeholder", "Cast", "Identity"}
@@ -59,12 +58,9 @@ class Frozen:
     @property
     def precisions(self) -> set[str]:
         """The dtypes of floats that it computes in; what only passes a cast at the border does not count."""
-        graph_def = self.function.graph.as_graph_def()
-        bodies = [graph_def.node, *(function.node_def for function in graph_def.library.function)]
-        numbers = {
-            entry.type for nodes in bodies for node in nodes if node.op not in _PASSING for entry in node.attr.values()
-        }
-        return {dtype.name for dtype in _FLOATS if dtype.as_datatype_enum in numbers}
+        operations = self.function.graph.get_operations()
+        computed = {tensor.dtype for found in operations if found.type not in _PASSING for tensor in found.outputs}
+        return {dtype.name for dtype in computed if dtype.is_floating}
 
 
 def trace(loaded: LoadedModel, batch: int | None = None, *, is_inlined: bool = False) -> Frozen:

@@ -64,10 +64,11 @@ def with_builtins(frozen: Frozen) -> Any:  # noqa: ANN401 (TensorFlow ships no t
     Raises:
         FormatImpossible: an op has no other form as the model uses it.
     """
-    graph_def = frozen.function.graph.as_graph_def()
-    is_hidden = any(node.op in REWRITES for function in graph_def.library.function for node in function.node_def)
-    if is_hidden and any(node.op in _CALLS for node in graph_def.node):
-        frozen = frozen.inlined()  # a function apart does not say the shapes that a rewrite must know
+    graph = frozen.function.graph
+    if any(operation.type in _CALLS for operation in graph.get_operations()):
+        functions = graph.as_graph_def().library.function
+        if any(node.op in REWRITES for function in functions for node in function.node_def):
+            frozen = frozen.inlined()  # a function apart does not say the shapes that a rewrite must know
     if not frozen.tables:
         return replace_nodes(frozen.function.graph, REWRITES)
     graph_def = replace_nodes(frozen.function.graph, {**REWRITES, "LookupTableFindV2": look_up(frozen.tables)})
