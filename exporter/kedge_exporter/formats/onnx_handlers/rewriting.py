@@ -9,6 +9,7 @@ from onnx import TensorProto, helper
 from tf2onnx import utils
 
 FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
+_COMPLEX = (TensorProto.COMPLEX64, TensorProto.COMPLEX128)
 
 
 class NoOnnxForm(Exception):
@@ -18,7 +19,7 @@ class NoOnnxForm(Exception):
 Handler = Callable[["Rewriting"], "str | tuple[str, ...] | None"]
 """Makes ONNX nodes that compute the outputs of a TensorFlow node: the names of those tensors, in the node's order.
 
-None leaves the node to tf2onnx, which then must not have been changed. May raise `NoOnnxForm`.
+None leaves the node to tf2onnx. May raise `NoOnnxForm`.
 """
 
 
@@ -119,6 +120,15 @@ class Rewriting:
         )
         return [str(name) for name in made.output]
 
+    def readers(self) -> list[Any]:
+        """The nodes that read the outputs of this one; in the order of the graph, they are TensorFlow's still."""
+        return [reader for output in self.node.output for reader in self._graph.find_output_consumers(output)]
+
+    def cast_input(self, position: int, dtype: int) -> None:
+        """Let the TensorFlow node itself read an input in another dtype."""
+        made = self.cast(self.inputs[position], dtype)
+        self._graph.replace_input(self.node, self.inputs[position], made, position)
+
     def cast(self, tensor: str, dtype: int) -> str:
         """The tensor in another dtype."""
         return tensor if self.dtype(tensor) == dtype else self.add("Cast", tensor, to=dtype)
@@ -152,7 +162,9 @@ def _take_place(graph: Any, node: Any, made: tuple[str, ...]) -> None:  # noqa: 
     """Let new tensors stand for the outputs of a TensorFlow node; tf2onnx's optimizers remove the identities."""
     names, shapes, dtypes = list(node.output), node.output_shapes, node.output_dtypes
     graph.remove_node(node.name)
-    for tensor, name, shape, dtype in zip(made, names, shapes, dtypes, strict=False):  # unused outputs may be left out
+    for tensor, name, shape, dtype in zip(made, names, shapes, dtypes, strict=True):
+        if dtype in _COMPLEX:  # two floats along a last axis, see fourier.py
+            shape, dtype = graph.get_shape(tensor), graph.get_dtype(tensor)  # noqa: PLW2901
         graph.make_node(
             "Identity", [tensor], name=utils.make_name(node.name), outputs=[name], shapes=[shape], dtypes=[dtype]
         )
