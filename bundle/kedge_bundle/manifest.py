@@ -68,7 +68,7 @@ class Reproducibility(_Part):
     """Whether the same export gave the same bytes a second time."""
 
     is_identical: bool
-    against: str = Field(description="What it was compared with: `version 3`, or `a second conversion`.")
+    against: str = Field(description="What it was compared with: `version 3`, or `a second export`.")
 
 
 class Latency(_Part):

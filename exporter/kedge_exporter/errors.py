@@ -46,7 +46,7 @@ class FidelityNotMet(ExportError):
 
 
 class NotReproducible(ExportError):
-    """Two conversions differ in their bytes, or could not be compared, and `--strict` makes that an error."""
+    """Two exports differ in their bytes, or could not be compared, and `--strict` makes that an error."""
 
     exit_code = 1
     kind = "not-reproducible"

@@ -59,7 +59,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--check-reproducible",
         action="store_true",
-        help="convert a second time, in a process of its own, and say whether the bytes are the same",
+        help="export a second time, in a process of its own, and say whether the bytes are the same",
     )
     parser.add_argument(
         "--memory-limit-mb",

@@ -82,7 +82,7 @@ class Draft:
     @property
     def options(self) -> ConvertOptions:
         """What the user asked of the conversion."""
-        return convert_options(self.request)
+        return ConvertOptions(opset=self.request.opset)
 
     def write_golden(self, cases: list[Case]) -> None:
         """Write the cases of the self-test, and an empty proof that the first manifests refer to."""
@@ -98,11 +98,6 @@ class Draft:
 
     def _file(self, name: str) -> File:
         return describe_file(self.staged, self.staged / name)
-
-
-def convert_options(request: ExportRequest) -> ConvertOptions:
-    """What a request says of the conversion."""
-    return ConvertOptions(opset=request.opset)
 
 
 def publish(draft: Draft, artifacts: tuple[Artifact, ...], reports: tuple[ParityReport, ...]) -> Manifest:

