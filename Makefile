@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := $(BIN)/uv
 
-.PHONY: setup demo test check format lock protos images clean
+.PHONY: setup demo test zoo check format lock protos images clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets.
@@ -23,6 +23,9 @@ setup: .venv/.ready ## Make .venv from the hashed lock file.
 
 demo: setup ## Train, export, serve and query a digit classifier; print one table.
 	@$(BIN)/python -m examples.digits.demo
+
+zoo: setup ## Export every model of the zoo and rewrite the tables of docs/models.md: about 20 minutes.
+	@$(BIN)/python -m tests.zoo.run --page
 
 check: setup ## Format, lint and types: seconds, no models.
 	@scripts/check
