@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from kedge_bundle.cases import as_tensor
 from kedge_bundle.errors import ArtifactUnloadable, DeviceUnavailable
 from kedge_bundle.runtimes.base import Runtime
+from kedge_bundle.runtimes.onnx_external import external_files
 from kedge_bundle.signature import Tensors
 
 _GRAPH_OPTIMIZATION = {
@@ -25,6 +26,7 @@ class OnnxRuntime(Runtime):
     is_thread_safe: ClassVar[bool] = True
 
     def _load(self, path: Path) -> None:
+        self._check_reads_listed_files(path)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.options.threads
         options.inter_op_num_threads = 1
@@ -50,6 +52,19 @@ class OnnxRuntime(Runtime):
             )
         self.device = "cuda:0" if "CUDAExecutionProvider" in in_use else "cpu"
         self._output_names = list(self.artifact.outputs.values())
+
+    def _check_reads_listed_files(self, path: Path) -> None:
+        """Refuse weights in files beside the model that no hash of the manifest answers for."""
+        try:
+            named = external_files(path)
+        except (OSError, ValueError) as error:
+            raise ArtifactUnloadable(f"Kedge refuses {path.name}: no ONNX model: {error}") from error
+        home = Path(self.artifact.main_path).parent
+        unlisted = [name for name in named if (home / name).as_posix() not in {f.path for f in self.artifact.files}]
+        if unlisted:
+            raise ArtifactUnloadable(
+                f"Kedge refuses {path.name}: it keeps values in '{unlisted[0]}', which the manifest does not list; export the model again"
+            )
 
     def _run(self, inputs: Tensors) -> Tensors:
         feeds: dict[str, Any] = {self.artifact.inputs[name]: _to_onnx(array) for name, array in inputs.items()}
