@@ -190,10 +190,8 @@ def _hint(found: OutputFidelity) -> str:
     """Why the number is lower than other tools would have it, where it is by far."""
     if found.snr_db is None or found.total_snr_db is None or not found.total_snr_db - found.snr_db > _DECIBELS:
         return ""
-    return (
-        f" (its rows differ little: {found.total_snr_db:.1f} dB of the values themselves, {found.snr_db:.1f} dB of what "
-        "tells rows apart)"
-    )
+    total = f"{found.total_snr_db:.1f} dB of the values themselves"
+    return f" (its rows differ little: {total}, {found.snr_db:.1f} dB of what tells rows apart)"
 
 
 def _signal(reference: NDArray[np.float64], finite: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -9,7 +9,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 _SMALL = {schema.TensorType.INT8, schema.TensorType.FLOAT16}
 _FLOAT = {schema.TensorType.FLOAT32, schema.TensorType.FLOAT64}
-_RUNTIME = b"min_runtime_version"
+_RUNTIME = "min_runtime_version"
+_PER_CHANNEL_DENSE = "2.17.0"
 _OP_NAMES = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
 _WITH_BODIES = {"WHILE", "IF"}
 _BETWEEN = {"QUANTIZE", "DEQUANTIZE"}
@@ -72,12 +73,26 @@ class TfliteFile:
 
     @property
     def min_runtime(self) -> str | None:
-        """The oldest LiteRT that has every version of the ops; None where the file does not say."""
+        """The oldest TensorFlow Lite that runs the file rightly; None where nothing says it.
+
+        The converter's own word forgets one thing: a Dense of int8 whose scales differ by channel has the version of
+        one with a single scale, and interpreters before 2.17 take the first scale for all, without a word
+        (https://github.com/tensorflow/tflite-micro/pull/2602).
+        """
+        known = [_PER_CHANNEL_DENSE] if self._has_per_channel_dense else []
         for entry in self._model.metadata or ():
-            if entry.name == _RUNTIME:
-                data = self._model.buffers[entry.buffer].data
-                return bytes(data).rstrip(b"\0").decode("ascii") or None
-        return None
+            if _text(entry.name) == _RUNTIME:
+                known.append(bytes(self._model.buffers[entry.buffer].data).rstrip(b"\0").decode("ascii"))
+        return max(filter(None, known), key=_as_numbers, default=None)
+
+    @property
+    def _has_per_channel_dense(self) -> bool:
+        return any(
+            len(_scales(graph.tensors[operator.inputs[1]])) > 1
+            for graph in self._model.subgraphs
+            for operator in graph.operators
+            if self._op(operator) == "FULLY_CONNECTED"
+        )
 
     def _op(self, operator: Any) -> str:  # noqa: ANN401
         code = self._model.operatorCodes[operator.opcodeIndex]
@@ -86,3 +101,16 @@ class TfliteFile:
     def _has_values(self, tensor: Any) -> bool:  # noqa: ANN401
         data = self._model.buffers[tensor.buffer].data
         return tensor.shape is not None and data is not None and len(data) > 0
+
+
+def _scales(tensor: Any) -> Any:  # noqa: ANN401
+    """The scales of a quantized tensor; none of any other."""
+    return () if tensor.quantization is None or tensor.quantization.scale is None else tensor.quantization.scale
+
+
+def _text(value: Any) -> str:  # noqa: ANN401 (the schema gives bytes, or text)
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+
+
+def _as_numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
