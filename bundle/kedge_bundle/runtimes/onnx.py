@@ -63,7 +63,8 @@ class OnnxRuntime(Runtime):
         unlisted = [name for name in named if (home / name).as_posix() not in {f.path for f in self.artifact.files}]
         if unlisted:
             raise ArtifactUnloadable(
-                f"Kedge refuses {path.name}: it keeps values in '{unlisted[0]}', which the manifest does not list; export the model again"
+                f"Kedge refuses {path.name}: it keeps values in '{unlisted[0]}', which the manifest does not list; "
+                "export the model again"
             )
 
     def _run(self, inputs: Tensors) -> Tensors:

@@ -7,6 +7,7 @@ Read: `deserialize_keras_object` and `_retrieve_class_or_fn` in Keras' `serializ
 """
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +21,7 @@ from kedge_exporter.keras_file.archive import CONFIG
 _MOST_DEPTH = 256
 _MOST_NAME = 256
 _FUNCTION = "function"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _VALUES = frozenset({"__keras_tensor__", "__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__"})
 """Stand for values, not for classes."""
 _ARRAYS = frozenset({"__tensor__", "__numpy__"})
@@ -92,6 +94,7 @@ def check_config(path: Path, config: dict[str, Any]) -> tuple[OwnName, ...]:
     own: dict[OwnName, None] = {}
     for node, layer in _objects(path, {key: value for key, value in config.items() if key != "compile_config"}):
         _check_paths(path, node, layer)
+        _check_letters(path, node, layer)
         if "class_name" in node:
             found = _checked(path, node, layer)
             if found is not None:
@@ -143,6 +146,13 @@ def _check_paths(path: Path, node: dict[str, Any], layer: str) -> None:
                 f"{path}: {CONFIG}: layer '{layer}': its {key} is the path or URL {value[:200]!r}, which Keras would "
                 "open; load the model where that file is, and save it again: the words then travel in the .keras file"
             )
+
+
+def _check_letters(path: Path, node: dict[str, Any], layer: str) -> None:
+    """Names and keys become names of tensors and stand in messages, logs and labels."""
+    name = node.get("name")
+    if any(_CONTROL.search(text) for text in (*node, name if isinstance(name, str) else "")):
+        raise ModelRefused(f"{path}: {CONFIG}: layer '{layer}': a name with a control character; rename it")
 
 
 def _checked(path: Path, node: dict[str, Any], layer: str) -> OwnName | None:
