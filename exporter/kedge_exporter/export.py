@@ -6,10 +6,11 @@ Keras and TensorFlow come in only after the file was read as data; that is why t
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kedge_bundle.cases import read_npz
 from kedge_bundle.errors import SamplesInvalid
-from kedge_bundle.manifest import Artifact
+from kedge_bundle.manifest import Artifact, FormatName
 from kedge_bundle.memory import give_back
 from kedge_bundle.parity import Budget, ParityReport
 from kedge_bundle.signature import Signature, Tensors
@@ -30,6 +31,9 @@ from kedge_exporter.reference import check_answers, reference_answers
 from kedge_exporter.request import Exported, ExportRequest, FormatResult
 from kedge_exporter.samples import draws, fitted_data
 from kedge_exporter.workshop import Workshop
+
+if TYPE_CHECKING:
+    from kedge_exporter.keras_model import Precision
 
 
 def export(
@@ -80,7 +84,7 @@ def export(
         contents=contents,
         signature=frozen.signature,
         input_stats=stats,
-        budget=Budget.for_precision(loaded.precision),
+        budget=_budget(loaded.precision, frozen.precisions, request.formats),
         staged=staged,
         advice=advice,
         notes=(*notes, *stats_notes, *reference.notes),
@@ -110,6 +114,16 @@ def export(
         notes=manifest.notes,
         seconds=progress.seconds,
     )
+
+
+def _budget(precision: "Precision", computed: set[str], formats: tuple[FormatName, ...]) -> Budget:
+    """How far answers may be off: by the precision of the layers, of single ops in them, and of LiteRT.
+
+    One budget judges every format, and LiteRT answers a model in float64 with the digits of float32.
+    """
+    if computed & {"float16", "bfloat16"}:
+        return Budget.for_precision("float16")
+    return Budget.for_precision("float32" if precision == "float64" and "tflite" in formats else precision)
 
 
 def _require_proof(
