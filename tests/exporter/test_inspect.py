@@ -96,3 +96,6 @@ def test_a_file_that_is_no_file_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ModelUnreadable, match="cannot be read: Not a directory"):
         inspect(tmp_path / "file" / "m.keras")
+    (tmp_path / "m.keras").mkdir()
+    with pytest.raises(ModelUnreadable, match=r"a directory; expected a \.keras file"):
+        inspect(tmp_path / "m.keras")

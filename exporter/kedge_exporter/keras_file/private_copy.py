@@ -24,26 +24,34 @@ def take_copy(path: Path, directory: Path) -> tuple[Path, str]:
         OSError: the copy cannot be written; `filename` is the copy.
     """
     target = directory / "model.keras"
-    digest = hashlib.sha256()
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe of that name must not make us wait
-        source = os.fdopen(descriptor, "rb")
+        source = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe of that name must not make us wait
     except FileNotFoundError as error:
         raise ModelUnreadable(f"{path}: no such file") from error
     except OSError as error:
         raise ModelUnreadable(f"{path}: cannot be read: {error.strerror or error}") from error
-    with source:
-        _check_regular(path, os.fstat(source.fileno()))
-        _check_magic(path, _read(path, source.fileno(), len(_HDF5_MAGIC), offset=0))
-        offset = 0
-        with os.fdopen(os.open(target, _OPEN_FLAGS, 0o600), "wb") as copy:
-            while chunk := _read(path, source.fileno(), _CHUNK, offset):
-                offset += len(chunk)
-                if offset > MOST_FILE_BYTES:  # it grows while it is read
-                    raise _too_big(path, offset)
-                digest.update(chunk)
-                _write(copy.fileno(), chunk, target)
-    return target, digest.hexdigest()
+    try:
+        _check_regular(path, os.fstat(source))
+        _check_magic(path, _read(path, source, len(_HDF5_MAGIC), offset=0))
+        return target, _copied(path, source, target)
+    finally:
+        os.close(source)
+
+
+def _copied(path: Path, source: int, target: Path) -> str:
+    digest = hashlib.sha256()
+    offset = 0
+    copy = os.open(target, _OPEN_FLAGS, 0o600)
+    try:
+        while chunk := _read(path, source, _CHUNK, offset):
+            offset += len(chunk)
+            if offset > MOST_FILE_BYTES:  # it grows while it is read
+                raise _too_big(path, offset)
+            digest.update(chunk)
+            _write(copy, chunk, target)
+    finally:
+        os.close(copy)
+    return digest.hexdigest()
 
 
 def _check_regular(path: Path, status: os.stat_result) -> None:
