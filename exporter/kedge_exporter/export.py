@@ -121,8 +121,10 @@ def _budget(precision: "Precision", computed: set[str], formats: tuple[FormatNam
 
     One budget judges every format, and LiteRT answers a model in float64 with the digits of float32.
     """
-    if computed & {"float16", "bfloat16"}:
-        return Budget.for_precision("float16")
+    halves: tuple[Precision, ...] = ("bfloat16", "float16")
+    for half in halves:
+        if half in computed:
+            return Budget.for_precision(half)
     return Budget.for_precision("float32" if precision == "float64" and "tflite" in formats else precision)
 
 

@@ -21,7 +21,7 @@ from kedge_exporter.errors import ModelRefused
 from kedge_exporter.inspect import Contents
 from kedge_exporter.naming import structure_names
 
-Precision = Literal["float16", "float32", "float64"]
+Precision = Literal["bfloat16", "float16", "float32", "float64"]
 
 _DTYPES = get_args(DType)
 _COLOUR = re.compile(r"\033\[[0-9;]*m")
@@ -281,6 +281,8 @@ def _spec(side: str, name: str, dtype: str, shape: tuple[int | None, ...]) -> Te
 def _precision(model: Any) -> Precision:  # noqa: ANN401
     computed = {str(layer.compute_dtype) for layer in model._flatten_layers()}  # noqa: SLF001 (as above)
     floats = {dtype for dtype in computed if "float" in dtype}
-    if floats & {"float16", "bfloat16"}:
-        return "float16"
+    halves: tuple[Precision, ...] = ("bfloat16", "float16")
+    for half in halves:
+        if half in floats:
+            return half
     return "float64" if floats == {"float64"} else "float32"

@@ -146,4 +146,5 @@ def test_a_budget_is_finite_and_not_negative(changes: dict):
 
 
 def test_half_precision_gets_a_half_precision_budget():
+    assert Budget.for_precision("bfloat16").rtol == 8 * Budget.for_precision("float16").rtol
     assert Budget.for_precision("float16").rtol > Budget.for_precision("float32").rtol
