@@ -9,14 +9,13 @@
 """
 
 import inspect
-import re
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-_NOT_IN_SCOPES = re.compile(r"[^A-Za-z0-9_.\-/]")
+from kedge_exporter.naming import scope_name
 
 
 def mend() -> None:
@@ -74,8 +73,7 @@ def _taking_any_name(initialize: Callable[..., None]) -> Callable[..., None]:
 
     def initialized(self: Any, name: str, **settings: Any) -> None:
         initialize(self, name, **settings)
-        plain = _NOT_IN_SCOPES.sub("_", name)
-        self._tf_name_scope = tf.name_scope(plain if plain[:1].isalnum() else f"x{plain}")
+        self._tf_name_scope = tf.name_scope(scope_name(name))
 
     return initialized
 

@@ -1,9 +1,11 @@
-"""The names of a model's tensors: those of the Keras model, and what TensorFlow lets an argument be called."""
+"""The names of a model's tensors and layers: those of the Keras model, and what TensorFlow lets them be called."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 _NOT_IN_ARGUMENTS = re.compile(r"[^A-Za-z0-9_]")
+_NOT_IN_SCOPES = re.compile(r"[^A-Za-z0-9_.\-/]")
+_COUNTER = re.compile(r"_\d+$")
 
 Path = Sequence[object]
 """Where a tensor stands in nested lists and dicts: `("boxes", 0)`."""
@@ -44,3 +46,30 @@ def argument_names(names: Sequence[str]) -> dict[str, str]:
         plain = _NOT_IN_ARGUMENTS.sub("_", name)
         cleaned.append(plain if plain[:1].isalpha() else f"x{plain}")
     return dict(zip(names, unique(cleaned), strict=True))
+
+
+def scope_name(layer: str) -> str:
+    """The scope in which the nodes of a layer stand: TensorFlow takes letters, digits, `_ . - /`, and no `_` first."""
+    plain = _NOT_IN_SCOPES.sub("_", layer)
+    return plain if plain[:1].isalnum() else f"x{plain}"
+
+
+def layer_of(node: str, layers: Mapping[str, str]) -> str | None:
+    """The innermost layer in whose scope a node stands: TensorFlow may have put `_1` behind the layer's name.
+
+    Args:
+        node: the name of a node of the graph.
+        layers: the model's layers, name -> class.
+    """
+    scopes = {scope_name(layer): layer for layer in layers}
+    for scope in reversed(node.split("/")[:-1]):
+        for name in (scope, _COUNTER.sub("", scope)):
+            if name in scopes:
+                return scopes[name]
+    return None
+
+
+def place(node: str, layers: Mapping[str, str]) -> str:
+    """Where a node stands, for people: its layer and its name."""
+    layer = layer_of(node, layers)
+    return f"in the layer '{layer}' ({layers[layer]}) at '{node}'" if layer else f"at '{node}'"

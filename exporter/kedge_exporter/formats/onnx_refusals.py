@@ -1,7 +1,6 @@
 """Why a model has no ONNX form: the layer, the op and what to do, out of what tf2onnx logs while it goes on."""
 
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -9,17 +8,17 @@ from typing import Self
 from kedge_exporter.formats.onnx_advice import advice_for
 from kedge_exporter.formats.onnx_handlers.rewriting import NoOnnxForm
 from kedge_exporter.keras_model import describe
-
-_COUNTER = re.compile(r"_\d+$")
+from kedge_exporter.naming import layer_of
 
 
 @dataclass(frozen=True)
 class _Trouble:
-    """One node that did not convert; `reason` where more is known than that."""
+    """One node that did not convert, why, and what to do about it."""
 
     node: str
     op: str
-    reason: str | None
+    reason: str
+    advice: str
 
 
 class Troubles(logging.Handler):
@@ -45,13 +44,19 @@ class Troubles(logging.Handler):
         error = record.exc_info[1] if record.exc_info else None
         if record.msg.startswith("Tensorflow op [") and len(arguments) > 1:
             node, op = map(str, arguments[:2])
-            self._nodes.setdefault(node, _Trouble(node, self._ops.get(node, op), None))
+            self._add(node, op, "has no form in ONNX", "")
         elif record.msg.startswith("Failed to convert node") and arguments and error is not None:
             node = str(arguments[0])
-            reason = str(error) if isinstance(error, NoOnnxForm) else f"tf2onnx: {describe(error)}"
-            self._nodes.setdefault(node, _Trouble(node, self._ops.get(node, "an op"), reason))
+            if isinstance(error, NoOnnxForm):
+                self._add(node, "an op", str(error), error.advice)
+            else:
+                self._add(node, "an op", f"does not convert (tf2onnx: {describe(error)})", "")
         elif not record.msg.startswith("Unsupported ops"):  # a summary of what came before
             self._messages.append(record.getMessage().strip().splitlines()[0])
+
+    def _add(self, node: str, op: str, reason: str, advice: str) -> None:
+        op = self._ops.get(node, op)
+        self._nodes.setdefault(node, _Trouble(node, op, reason, advice or advice_for(op)))
 
     def __bool__(self) -> bool:
         """Whether anything went wrong."""
@@ -64,8 +69,7 @@ class Troubles(logging.Handler):
         return "; ".join(sentences or [f"tf2onnx: {message}" for message in self._messages[:1]])
 
     def _sentence(self, trouble: _Trouble) -> str:
-        reason = trouble.reason or "has no form in ONNX"
-        return f"{trouble.op} {self._where(trouble)}at '{trouble.node}' {reason}; {advice_for(trouble.op)}"
+        return f"{trouble.op} {self._where(trouble)}at '{trouble.node}' {trouble.reason}; {trouble.advice}"
 
     def _where(self, trouble: _Trouble) -> str:
         layer = layer_of(trouble.node, self._layers)
@@ -77,12 +81,3 @@ class Troubles(logging.Handler):
 
     def __exit__(self, *_: object) -> None:
         self._logger.removeHandler(self)
-
-
-def layer_of(node: str, layers: Mapping[str, str]) -> str | None:
-    """The innermost layer in whose scope a node stands: TensorFlow may have put `_1` behind the layer's name."""
-    for scope in reversed(node.split("/")[:-1]):
-        for name in (scope, _COUNTER.sub("", scope)):
-            if name in layers:
-                return name
-    return None

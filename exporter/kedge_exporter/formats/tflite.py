@@ -31,7 +31,7 @@ def convert(frozen: Frozen, directory: Path, _: ConvertOptions) -> Artifact:
         content = to_flatbuffer(frozen, graph_def)
     except Exception as error:  # ConverterError, and whatever the passes raise
         # Loops over lists of tensors (recurrent layers) need static shapes.
-        impossible = FormatImpossible(FORMAT, reason(error), may_hold_one_row=True)
+        impossible = FormatImpossible(FORMAT, reason(error, frozen.layers), may_hold_one_row=True)
         raise as_write_error(error) or impossible from error
     _check_loads(content)
     path = directory / _FILE

@@ -1,8 +1,10 @@
 """Why a model has no TFLite form, in words: the layer, the op, and what to do about it."""
 
 import re
+from collections.abc import Mapping
 
 from kedge_exporter.keras_model import describe
+from kedge_exporter.naming import place
 
 _OP = re.compile(r"'(?:tf)\.([A-Za-z0-9_]+)' op|tf\.([A-Za-z0-9]+)\(")
 _NODE = re.compile(r'loc\(fused\["\w+:", "([^"]+)"\]\): (?:error: )?\'tf\.')
@@ -35,17 +37,21 @@ _ADVICE: dict[str, str] = {
     ),
 }  # fmt: skip
 """Op -> what its user can do."""
-_MOST_NODES = 3
 _OTHERWISE = "build the layer from other ops, or leave this part out of the model"
 
 
-def reason(error: BaseException) -> str:
-    """The ops without builtin form, the layers they came from and advice, out of the converter's long message."""
+def reason(error: BaseException, layers: Mapping[str, str]) -> str:
+    """The ops without builtin form, the layers they stand in and advice, out of the converter's long message.
+
+    Args:
+        error: what the converter raised.
+        layers: the model's layers, name -> class.
+    """
     text = str(error)
     ops = sorted({match[1] or match[2] for match in _OP.finditer(text)})
     if not ops:
         return describe(error)
-    nodes = [f"'{node}'" for node in dict.fromkeys(_NODE.findall(text))]
-    where = f" at {', '.join(nodes[:_MOST_NODES])}" if nodes else ""
+    places = dict.fromkeys(place(node, layers) for node in _NODE.findall(text))
+    where = f" {next(iter(places))}" if places else ""
     advice = "; ".join(dict.fromkeys(_ADVICE.get(op, _OTHERWISE) for op in ops))
     return f"no builtin TFLite op for {', '.join(f'tf.{op}' for op in ops)}{where}; {advice}"

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from kedge_exporter.errors import FormatImpossible
 from kedge_exporter.formats.tflite_rewrites import (
     bits,
     blocks,
@@ -9,14 +10,16 @@ from kedge_exporter.formats.tflite_rewrites import (
     counting,
     cumulative,
     error_function,
+    gelu,
     pooling,
     resizing,
     rounding,
     trigonometry,
 )
 from kedge_exporter.formats.tflite_rewrites.graph import replace_nodes
-from kedge_exporter.formats.tflite_rewrites.node import Rewrite
+from kedge_exporter.formats.tflite_rewrites.node import CannotRewrite, Rewrite
 from kedge_exporter.formats.tflite_rewrites.tables import look_up, put_tables
+from kedge_exporter.naming import place
 from kedge_exporter.tracing import Frozen
 
 REWRITES: dict[str, Rewrite] = {
@@ -36,8 +39,8 @@ REWRITES: dict[str, Rewrite] = {
     "Cosh": Rewrite(trigonometry.cosh),
     "Cumprod": Rewrite(cumulative.cumprod),
     "DenseBincount": Rewrite(counting.dense_bincount),
-    "Erf": Rewrite(error_function.erf),
-    "Erfc": Rewrite(error_function.erfc),
+    "Erf": Rewrite(error_function.erf, gelu.is_not_in_gelu),
+    "Erfc": Rewrite(error_function.erfc, gelu.is_not_in_gelu),
     "Erfinv": Rewrite(error_function.erfinv),
     "FloorDiv": Rewrite(rounding.floor_div, rounding.is_of_floats),
     "Invert": Rewrite(bits.invert),
@@ -69,8 +72,13 @@ def with_builtins(frozen: Frozen) -> Any:  # noqa: ANN401 (TensorFlow ships no t
         functions = graph.as_graph_def().library.function
         if any(node.op in REWRITES for function in functions for node in function.node_def):
             frozen = frozen.inlined()  # a function apart does not say the shapes that a rewrite must know
-    if not frozen.tables:
-        return replace_nodes(frozen.function.graph, REWRITES)
-    graph_def = replace_nodes(frozen.function.graph, {**REWRITES, "LookupTableFindV2": look_up(frozen.tables)})
-    put_tables(graph_def, frozen.tables)
+    look_ups = {"LookupTableFindV2": look_up(frozen.tables)} if frozen.tables else {}
+    try:
+        graph_def = replace_nodes(frozen.function.graph, REWRITES | look_ups)
+    except CannotRewrite as error:
+        where = place(error.node, frozen.layers)
+        reason = f"no builtin TFLite form of tf.{error.op} {where}: {error}"
+        raise FormatImpossible("tflite", reason, may_hold_one_row=True) from error
+    if frozen.tables:
+        put_tables(graph_def, frozen.tables)
     return graph_def

@@ -10,7 +10,6 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.framework.function_def_to_graph import function_def_to_graph
 
-from kedge_exporter.errors import FormatImpossible
 from kedge_exporter.formats.tflite_rewrites.constants import constant
 from kedge_exporter.formats.tflite_rewrites.node import CannotRewrite, Node, Rewrite
 
@@ -21,7 +20,7 @@ def replace_nodes(graph: Any, rewrites: Mapping[str, Rewrite]) -> Any:  # noqa: 
     """The graph as a GraphDef, without the ops that `rewrites` knows a form for.
 
     Raises:
-        FormatImpossible: a node has no such form; named with the reason.
+        CannotRewrite: a node has no such form.
     """
     graph_def = graph.as_graph_def()
     library = graph_def.library
@@ -71,8 +70,7 @@ def _new_form(operation: Any, rewrite: Rewrite, name: str) -> Any:  # noqa: ANN4
     try:
         concrete = tf.function(form, autograph=False).get_concrete_function(*specs)
     except CannotRewrite as error:
-        reason = f"no builtin TFLite form of tf.{operation.type} at '{operation.name}': {error}"
-        raise FormatImpossible("tflite", reason, may_hold_one_row=True) from error
+        raise CannotRewrite(str(error), op=operation.type, node=operation.name) from error
     function = type(concrete.function_def)()
     function.CopyFrom(concrete.function_def)
     function.signature.name = name  # TensorFlow's own carries a counter of the process

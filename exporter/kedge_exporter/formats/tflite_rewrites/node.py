@@ -58,7 +58,17 @@ class Rewrite:
 
 
 class CannotRewrite(Exception):
-    """Why a node has no builtin form, and what to do about it."""
+    """Why a node has no builtin form, and what to do about it.
+
+    Attributes:
+        op: the op; empty in a rewrite itself, which leaves it to its caller to say.
+        node: the node's name; empty likewise.
+    """
+
+    def __init__(self, reason: str, *, op: str = "", node: str = "") -> None:
+        self.op = op
+        self.node = node
+        super().__init__(reason)
 
 
 def sizes(tensor: Tensor) -> list[Any]:
