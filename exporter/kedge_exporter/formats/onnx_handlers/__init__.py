@@ -56,6 +56,7 @@ def handlers(tables: tuple[Table, ...]) -> dict[str, Handler]:
         "Mod": division.truncate_mod,
         "NotEqual": strings.not_equal,
         "OneHot": one_hot,
+        "Pad": fourier.pad,
         "RFFT": fourier.rfft,
         "RGBToHSV": colours.rgb_to_hsv,
         "Real": fourier.part_of(0),

@@ -8,6 +8,8 @@ from kedge_exporter.formats.onnx_handlers.rewriting import Rewriting
 def bucketize(new: Rewriting) -> str:
     """`Bucketize`: how many boundaries are not above the value; a NaN is above all of them."""
     (x,) = new.inputs
+    if not new.attribute("boundaries", []):
+        return new.add("Expand", new.constant(0, "int32"), new.add("Shape", x))
     dtype = TensorProto.DOUBLE if new.dtype(x) == TensorProto.DOUBLE else TensorProto.FLOAT
     boundaries = new.constant(new.attribute("boundaries", []), "float64" if dtype == TensorProto.DOUBLE else "float32")
     values = new.add("Unsqueeze", new.cast(x, dtype), new.constant([-1], "int64"))

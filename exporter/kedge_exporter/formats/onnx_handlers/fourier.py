@@ -3,6 +3,7 @@
 ONNX keeps a complex number as two floats along a last axis; it has `DFT` since opset 17.
 """
 
+import numpy as np
 from onnx import TensorProto
 
 from kedge_exporter.formats.onnx_handlers.rewriting import Handler, NoOnnxForm, Rewriting
@@ -11,7 +12,7 @@ _OPSET = 17
 _FLOATS: dict[int, int] = {TensorProto.COMPLEX64: TensorProto.FLOAT, TensorProto.COMPLEX128: TensorProto.DOUBLE}
 _KNOWN = {
     "Complex", "Real", "Imag", "Conj", "ComplexAbs", "Identity",
-    "FFT", "FFT2D", "IFFT", "IFFT2D", "RFFT", "IRFFT",
+    "Pad", "FFT", "FFT2D", "IFFT", "IFFT2D", "RFFT", "IRFFT",
 }  # fmt: skip
 """What may read a complex tensor: everything else would take its last axis for data."""
 _LAST = -2
@@ -34,6 +35,15 @@ def cast(new: Rewriting) -> str | None:
     return new.add(
         "Concat", *(new.add("Unsqueeze", part, _axes(new, -1)) for part in (real, new.add("Sub", real, real))), axis=-1
     )
+
+
+def pad(new: Rewriting) -> str | None:
+    """`Pad` of complex numbers, with zeros; all else is left to tf2onnx."""
+    if new.dtype(new.node.output[0]) not in _FLOATS:
+        return None
+    _check_readers(new)
+    widths = np.concatenate([new.value(1, "the padding"), [[0, 0]]])
+    return new.add("Pad", new.inputs[0], new.constant(widths.T.ravel(), "int64"))
 
 
 def part_of(position: int) -> Handler:
@@ -129,4 +139,7 @@ def _scalar(new: Rewriting, length: str) -> str:
 def _check_readers(new: Rewriting) -> None:
     others = sorted({reader.type for reader in new.readers()} - _KNOWN)
     if others:
-        raise NoOnnxForm(f"makes complex numbers, and {', '.join(others)} of those has no form in ONNX")
+        raise NoOnnxForm(
+            f"makes complex numbers, and {', '.join(others)} of those has no form in ONNX",
+            "compute with the real and the imaginary part",
+        )

@@ -19,7 +19,7 @@ def find_in(tables: tuple[Table, ...]) -> Handler:
             handle = handle.inputs[0]
         table = by_name.get(handle.name)
         if table is None:
-            raise NoOnnxForm("its table is made or filled inside the graph; look up in a table of a layer")
+            raise NoOnnxForm("reads a table that the graph itself hands on", "look up outside of loops and branches")
         return _encode(new, table, new.value(2, "the value for unknown keys").item())
 
     return find
@@ -28,7 +28,7 @@ def find_in(tables: tuple[Table, ...]) -> Handler:
 def _encode(new: Rewriting, table: Table, default: object) -> str:
     """Keys to values; the op knows strings and int64, so narrower integers are cast."""
     if table.keys.dtype.kind not in "iuO" or table.values.dtype.kind not in "iuO":
-        raise NoOnnxForm("only tables of integers and strings have a form in ONNX")
+        raise NoOnnxForm("reads a table of other things than integers and strings", "look up in a table of those")
     keys, wanted = new.inputs[1], new.dtype(new.node.output[0])
     if table.keys.dtype.kind != "O":
         keys = new.cast(keys, TensorProto.INT64)

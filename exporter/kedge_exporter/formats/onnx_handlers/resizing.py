@@ -16,7 +16,7 @@ from kedge_exporter.formats.onnx_handlers.rewriting import FLOATS, NoOnnxForm, R
 
 _Resize = Callable[[NDArray[Any], list[int], int], Any]
 """Resizes an image to a size as the node would resize one of its axes: image, size, axis (0 rows, 1 columns)."""
-_UNKNOWN_SIZE = "needs images of a known height and width; give the input a shape, or use bilinear or nearest"
+_SIZE_ADVICE = "give the input a shape, or resize with bilinear or nearest, without antialiasing"
 _OF_A_SHAPE = {"Cast", "Slice", "StridedSlice", "Squeeze", "Identity", "Gather"}
 """What stands between a shape and the part of it that is read."""
 
@@ -69,7 +69,7 @@ def _scale(new: Rewriting) -> NDArray[Any]:
     while root.type in _OF_A_SHAPE:
         root = root.inputs[0]
     if root.type != "Shape" or root.input[0] != new.inputs[0] or shape is None or min(shape[1:3]) < 0:
-        raise NoOnnxForm(_UNKNOWN_SIZE)
+        raise NoOnnxForm("needs images of a known height and width", _SIZE_ADVICE)
     return np.asarray(size / np.asarray(shape[1:3]), np.float32)
 
 
@@ -89,7 +89,7 @@ def _by_matrices(new: Rewriting, resize: _Resize) -> str:
     images = new.inputs[0]
     shape, size = new.shape(images), new.value(1, "the size")
     if shape is None or min(shape[1:3]) < 0:
-        raise NoOnnxForm(_UNKNOWN_SIZE)
+        raise NoOnnxForm("needs images of a known height and width", _SIZE_ADVICE)
     resized = new.cast(images, TensorProto.FLOAT)
     for axis, equation in enumerate(("oh,nhwc->nowc", "ow,nhwc->nhoc")):
         weights = _matrix(resize, shape[1 + axis], int(size[axis]), axis)

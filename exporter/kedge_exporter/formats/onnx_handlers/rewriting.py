@@ -9,11 +9,19 @@ from onnx import TensorProto, helper
 from tf2onnx import utils
 
 FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
-_COMPLEX = (TensorProto.COMPLEX64, TensorProto.COMPLEX128)
+_COMPLEX: dict[int, int] = {TensorProto.COMPLEX64: TensorProto.FLOAT, TensorProto.COMPLEX128: TensorProto.DOUBLE}
 
 
 class NoOnnxForm(Exception):
-    """ONNX cannot say what this node does; the message says why, and what to do about it."""
+    """ONNX cannot say what this node does.
+
+    Attributes:
+        advice: what to do about it, where the op alone does not tell.
+    """
+
+    def __init__(self, reason: str, advice: str = "") -> None:
+        self.advice = advice
+        super().__init__(reason)
 
 
 Handler = Callable[["Rewriting"], "str | tuple[str, ...] | None"]
@@ -45,7 +53,7 @@ class Rewriting:
             NoOnnxForm: the model's opset is older.
         """
         if self.opset < opset:
-            raise NoOnnxForm(f"it needs opset {opset}: --opset {opset}")
+            raise NoOnnxForm(f"needs opset {opset}", f"--opset {opset}")
 
     def dtype(self, tensor: str) -> int:
         """The dtype of a tensor, in ONNX's numbers."""
@@ -68,7 +76,7 @@ class Rewriting:
         """
         shape = self.shape(tensor)
         if shape is None:
-            raise NoOnnxForm("the rank of its input is not known; give the model's inputs a shape")
+            raise NoOnnxForm("reads a tensor of unknown rank", "give the model's inputs a shape")
         return len(shape)
 
     def attribute(self, name: str, default: Any = None) -> Any:  # noqa: ANN401
@@ -85,7 +93,7 @@ class Rewriting:
         while source.type == "Identity":
             source = source.inputs[0]
         if not source.is_const():
-            raise NoOnnxForm(f"{meaning} must be a constant")
+            raise NoOnnxForm(f"has a form in ONNX only where {meaning} is a constant")
         return np.asarray(source.get_tensor_value(as_list=False))
 
     def constant(self, value: Any, dtype: Any = None) -> str:  # noqa: ANN401
@@ -164,7 +172,7 @@ def _take_place(graph: Any, node: Any, made: tuple[str, ...]) -> None:  # noqa: 
     graph.remove_node(node.name)
     for tensor, name, shape, dtype in zip(made, names, shapes, dtypes, strict=True):
         if dtype in _COMPLEX:  # two floats along a last axis, see fourier.py
-            shape, dtype = graph.get_shape(tensor), graph.get_dtype(tensor)  # noqa: PLW2901
+            shape, dtype = None if shape is None else [*shape, 2], _COMPLEX[dtype]  # noqa: PLW2901
         graph.make_node(
             "Identity", [tensor], name=utils.make_name(node.name), outputs=[name], shapes=[shape], dtypes=[dtype]
         )

@@ -60,12 +60,12 @@ def _neutral(reduction: str, dtype: np.dtype[Any]) -> NDArray[Any] | int:
 def dense_bincount(new: Rewriting) -> str | None:
     """`DenseBincount(input, size, weights)`: how often each number comes in a row; larger ones than `size` are dropped.
 
-    Before opset 16, and for a size that is computed, it is left to tf2onnx.
+    Before opset 16, and for a size that depends on the input, it is left to tf2onnx.
     """
     numbers, _, weights = new.inputs
-    if new.opset < _ADDS or not new.node.inputs[1].is_const():
+    size = _constant_size(new.node.inputs[1])
+    if new.opset < _ADDS or size is None:
         return None
-    size = int(new.value(1, "the size"))
     numbers = new.cast(numbers, TensorProto.INT64)
     limit = new.constant(size, "int64")
     places = new.add("Min", numbers, limit)  # one column more for those that are dropped
@@ -81,6 +81,29 @@ def dense_bincount(new: Rewriting) -> str | None:
     return new.add(
         "Slice", counted, new.constant([0], "int64"), new.constant([size], "int64"), new.constant([-1], "int64")
     )
+
+
+def _constant_size(source: Any) -> int | None:  # noqa: ANN401 (tf2onnx ships no types)
+    """A size that is a constant, or between two equal ones, as `tf.math.bincount` writes what Keras asks for."""
+    if source.is_const():
+        return int(source.get_tensor_value(as_list=False))
+    if source.type in {"Cast", "Identity"}:
+        return _constant_size(source.inputs[0])
+    most, rest = _bound(source, {"Min", "Minimum"})
+    least, _ = _bound(rest, {"Max", "Maximum"}) if rest is not None else (None, None)
+    return most if most == least else None
+
+
+def _bound(source: Any, types: set[str]) -> tuple[int | None, Any]:  # noqa: ANN401
+    """The constant of a minimum or maximum of two, and the node of the other one, behind casts."""
+    while source.type in {"Cast", "Identity"}:
+        source = source.inputs[0]
+    if source.type not in types or len(source.inputs) != 2:  # noqa: PLR2004 (of two)
+        return None, None
+    for mine, other in (source.inputs, reversed(source.inputs)):
+        if mine.is_const():
+            return int(mine.get_tensor_value(as_list=False)), other
+    return None, None
 
 
 def dynamic_update_slice(new: Rewriting) -> str:

@@ -11,7 +11,7 @@ def broadcast_args(new: Rewriting) -> str:
     for tensor in new.inputs:
         shape = new.shape(tensor)
         if shape is None or shape[0] < 0:
-            raise NoOnnxForm("needs inputs of known rank; give the model's inputs a shape")
+            raise NoOnnxForm("needs inputs of known rank", "give the model's inputs a shape")
         lengths.append(shape[0])
     rank = max(lengths)
     sides = []

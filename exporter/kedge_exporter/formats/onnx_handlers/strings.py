@@ -23,4 +23,7 @@ def _equals_constant(new: Rewriting) -> str:
             if word.size == 1:
                 table = {"keys_strings": [word.item()], "values_int64s": [1], "default_int64": 0}
                 return new.cast(new.encode(new.inputs[tensor], TensorProto.INT64, **table), TensorProto.BOOL)
-    raise NoOnnxForm("it compares two computed strings; before opset 19, ONNX compares a string with a constant only")
+    raise NoOnnxForm(
+        "compares computed strings with each other, for which ONNX has no form before opset 19",
+        "compare with a constant only, or look the strings up and compare the indices",
+    )
