@@ -15,6 +15,7 @@ from kedge_exporter.formats import ConvertOptions
 from kedge_exporter.formats.float32 import without
 from kedge_exporter.formats.onnx_conversion import Source, to_onnx
 from kedge_exporter.formats.onnx_names import rename_tensors
+from kedge_exporter.formats.onnx_pools import keep_zeros
 from kedge_exporter.formats.onnx_refusals import Troubles
 from kedge_exporter.keras_model import describe
 from kedge_exporter.naming import unique
@@ -38,6 +39,7 @@ def convert(frozen: Frozen, directory: Path, options: ConvertOptions) -> Artifac
     outputs = _output_names(frozen.signature)
     _take_keras_names(model, frozen, outputs)
     _clean(model)
+    keep_zeros(model.graph)
     _check(model)
     path = directory / _FILE
     settings = onnxruntime.SessionOptions()
