@@ -28,9 +28,6 @@ _EXIT_CODES = """exit codes:
   4  an artifact that was asked for is not in the bundle, or nothing here can run it"""
 
 
-_AS_JUDGED = "its quantized artifacts did when they were judged"
-
-
 @dataclass(frozen=True)
 class _Outcome:
     """What became of one format: a report, or the reason why there is none."""
@@ -158,10 +155,10 @@ def _as_table(bundle: Bundle, outcomes: list[_Outcome], code: int) -> str:
     lines += [f"{outcome.artifact.name}: {outcome.explanation}" for outcome in outcomes if outcome.explanation]
     lines += [f"note: {note}" for note in _notes(bundle, outcomes)]
     manifest = bundle.manifest
-    checked = [outcome.artifact for outcome in outcomes if outcome.report is not None]
-    like = " and ".join(dict.fromkeys("Keras did" if one.quantized is None else _AS_JUDGED for one in checked))
-    verdict = {_PROVEN: f"answers as {like}", _NOT_PROVEN: f"does NOT answer as {like}"}
-    lines.append(f"{manifest.name} version {manifest.version} {verdict.get(code, 'could not be verified')} here.")
+    verdict = {_PROVEN: "answers as Keras did", _NOT_PROVEN: "does NOT answer as Keras did"}
+    of_quantized = any(outcome.report and outcome.artifact.quantized for outcome in outcomes)
+    own = "; a quantized artifact is asked for its own answers of when it was judged" if of_quantized else ""
+    lines.append(f"{manifest.name} version {manifest.version} {verdict.get(code, 'could not be verified')} here{own}.")
     return "\n".join(lines)
 
 

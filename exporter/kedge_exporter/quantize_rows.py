@@ -97,7 +97,7 @@ def _finite(data: Tensors) -> tuple[NDArray[np.intp], tuple[str, ...]]:
     is_usable = np.ones(rows, bool)
     for array in data.values():
         if array.dtype.kind == "f":
-            is_usable &= np.isfinite(array).reshape(rows, -1).all(axis=1)
+            is_usable &= np.isfinite(array).all(axis=tuple(range(1, array.ndim)))
     left_out = int((~is_usable).sum())
     note = f"quantization: {left_out} of the {rows} rows of --data hold NaN or infinities and were left out"
     return np.flatnonzero(is_usable), (note,) if left_out else ()

@@ -79,10 +79,13 @@ class TfliteFile:
         one with a single scale, and interpreters before 2.17 take the first scale for all, without a word
         (https://github.com/tensorflow/tflite-micro/pull/2602).
         """
-        known = [_PER_CHANNEL_DENSE] if self._has_per_channel_dense else []
-        for entry in self._model.metadata or ():
-            if _text(entry.name) == _RUNTIME:
-                known.append(bytes(self._model.buffers[entry.buffer].data).rstrip(b"\0").decode("ascii"))
+        known = [
+            bytes(self._model.buffers[entry.buffer].data).rstrip(b"\0").decode("ascii")
+            for entry in self._model.metadata or ()
+            if _text(entry.name) == _RUNTIME
+        ]
+        if self._has_per_channel_dense:
+            known.append(_PER_CHANNEL_DENSE)
         return max(filter(None, known), key=_as_numbers, default=None)
 
     @property
