@@ -141,19 +141,19 @@ def test_reading_a_file_imports_neither_keras_nor_tensorflow(tmp_path: Path) -> 
 def test_mutants_are_refused_or_taken_and_break_nothing(tmp_path: Path) -> None:
     (tmp_path / "mutants").mkdir()
     finished = subprocess.run(
-        [sys.executable, "-m", "tests.exporter.fuzz_inspect", str(tmp_path / "mutants"), "7", "400"],
+        [sys.executable, "-m", "tests.exporter.fuzz_inspect", str(tmp_path / "mutants"), "7", "300"],
         cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ, "TMPDIR": str(tmp_path)},
     )  # fmt: skip
     assert finished.returncode == 0, finished.stderr[-2000:]
     report = json.loads(finished.stdout)
     assert report["outcomes"].keys() == {"taken", "exit 3"}
-    assert min(report["outcomes"].values()) > 50
+    assert min(report["outcomes"].values()) > 40
     assert report["slowest"] < 3
     assert [path.name for path in tmp_path.rglob("*")] == ["mutants", "m.keras"]
 
 
 def test_a_model_that_needs_too_much_memory_is_stopped(export_model: Run, tmp_path: Path) -> None:
-    victim = graph(layer(units=400_000_000))
+    victim = graph(layer(units=250_000_000))
     keras_file(tmp_path / "m.keras", config__json=victim)
     finished = export_model(
         "m.keras", "--output", "out", "--formats", "onnx", "--memory-limit-mb", "1200", TF_NUM_INTRAOP_THREADS="1"

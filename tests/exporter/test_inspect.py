@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kedge_exporter.errors import ModelRefused, ModelUnreadable
-from kedge_exporter.inspect import inspect
+from kedge_exporter.inspect import content_sha256_of, inspect
 from tests.exporter.keras_files import keras_file, layer, members, model, weights
 
 
@@ -27,6 +27,7 @@ def test_the_content_hash_is_that_of_the_members_not_of_the_zip(tmp_path: Path) 
     second = inspect(tmp_path / "b.keras")
     assert first.sha256 != second.sha256
     assert first.content_sha256 == second.content_sha256
+    assert first.content_sha256 == content_sha256_of(tmp_path / "a.keras")
     other = inspect(
         keras_file(tmp_path / "c.keras", model__weights__h5=weights(lambda file: file.create_group("more")))
     )
@@ -99,3 +100,12 @@ def test_a_file_that_is_no_file_is_said(tmp_path: Path) -> None:
     (tmp_path / "m.keras").mkdir()
     with pytest.raises(ModelUnreadable, match=r"a directory; expected a \.keras file"):
         inspect(tmp_path / "m.keras")
+
+
+def test_the_content_hash_alone_is_not_taken_of_a_damaged_file(tmp_path: Path) -> None:
+    path = keras_file(tmp_path / "m.keras")
+    content = bytearray(path.read_bytes())
+    content[content.index(members()["model.weights.h5"]) + 300] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(ModelUnreadable, match="damaged or truncated"):
+        content_sha256_of(path)

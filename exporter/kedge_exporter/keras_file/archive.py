@@ -106,10 +106,6 @@ def check_members(path: Path, archive: zipfile.ZipFile, size: int) -> None:
     names = [info.filename for info in members]
     if len(set(names)) != len(names):
         raise ModelUnreadable(f"{path}: two members of the archive share a name; save the model again")
-    for info in members:
-        _check_name(path, info)
-        _check_kind(path, info)
-        _check_size(path, info)
     if _WEIGHTS_NPZ in names:
         raise ModelRefused(
             f"{path}: '{_WEIGHTS_NPZ}' holds pickled objects, which run code when they are read; save the model with "
@@ -118,6 +114,10 @@ def check_members(path: Path, archive: zipfile.ZipFile, size: int) -> None:
     missing = [name for name in (CONFIG, METADATA, WEIGHTS) if name not in names]
     if missing:
         raise ModelUnreadable(f"{path}: a zip archive, but no .keras file: {', '.join(missing)} missing inside")
+    for info in members:
+        _check_name(path, info)
+        _check_kind(path, info)
+        _check_size(path, info)
     _check_tree(path, names)
     _check_places(path, members, size)
     total = sum(info.file_size for info in members)
