@@ -15,7 +15,7 @@ _ADVICE: dict[str, str] = {
         "TFLite cannot hash; hash before the request and give the model the indices",
     ),
     **dict.fromkeys(
-        ("FFT", "FFT2D", "FFT3D", "IFFT", "IFFT2D", "IRFFT", "IRFFT2D"),
+        ("IRFFT", "IRFFT2D", "IRFFT3D", "Complex"),
         "TFLite knows real forward transforms only; transform before or after the request",
     ),
     **dict.fromkeys(

@@ -1,8 +1,7 @@
-"""Every rewrite against TensorFlow's own op: `python -m tests.exporter.formats.tflite_rewrites.run_cases`, JSON lines."""
+# ruff: noqa: ANN401 (TensorFlow ships no types)
+"""Every rewrite against TensorFlow's op: `python -m tests.exporter.formats.tflite_rewrites.run_cases`, JSON lines."""
 
 import json
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,8 +20,8 @@ from kedge_exporter.tracing import Frozen
 from tests.exporter.formats.tflite_rewrites.cases import CASES, REFUSED, Case
 
 
-def freeze(case: Case) -> Frozen:
-    """The case's function as the exporter's tracing would leave it; axes of size None are open."""
+def freeze(case: Case, *, is_inlined: bool = False) -> Frozen:
+    """The case's function as the exporter's tracing would leave it."""
     names = [f"x{index}" for index in range(len(case.inputs))]
     arguments = argument_names(names)
     shapes = case.shapes or tuple((None, *array.shape[1:]) for array in case.inputs)
@@ -30,7 +29,9 @@ def freeze(case: Case) -> Frozen:
         tf.TensorSpec(shape, array.dtype, name=name)
         for name, shape, array in zip(names, shapes, case.inputs, strict=True)
     ]
+    tf.config.run_functions_eagerly(run_eagerly=is_inlined)
     concrete = tf.function(lambda *x: {"y": case.function(*x)}, autograph=False).get_concrete_function(*specs)
+    tf.config.run_functions_eagerly(run_eagerly=False)
     frozen = convert_variables_to_constants_v2(concrete, lower_control_flow=False)
     answer = concrete.structured_outputs["y"]
     inputs = tuple(
@@ -50,7 +51,7 @@ def freeze(case: Case) -> Frozen:
         layers={"scope": "Scope"},
         tables=(),
         with_batch=lambda _rows: never(),
-        inlined=never,
+        inlined=lambda: freeze(case, is_inlined=True),
         in_float32=never,
     )
 
@@ -99,7 +100,6 @@ def refuse(case: Case) -> str:
 
 
 def main() -> None:
-    tempfile.tempdir = str(Path(tempfile.gettempdir()))
     print(json.dumps({"rewrites": sorted(REWRITES)}))  # noqa: T201
     for case in CASES:
         print(json.dumps({"op": case.op, "name": case.name, **run(case)}), flush=True)  # noqa: T201
