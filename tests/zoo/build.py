@@ -61,7 +61,8 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
 
 def keras_names() -> dict[str, Any]:
     """What this Keras has: its public layer classes and activations, aliases under the names that files use."""
-    classes = {value.__name__ for value in vars(keras.layers).values() if isinstance(value, type)}
+    public = [value for value in vars(keras.layers).values() if isinstance(value, type)]
+    classes = {keras.src.api_export.get_name_from_symbol(value).rpartition(".")[2] for value in public}
     functions = {
         value.__name__ for name, value in vars(keras.activations).items() if callable(value) and name[0] != "_"
     }

@@ -7,7 +7,8 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict
 
 from kedge_bundle.manifest import FormatName
-from tests.zoo.registry import ZOO, ZooModel
+from tests.zoo.models import ZOO
+from tests.zoo.registry import ZooModel
 
 
 class KerasNames(BaseModel):

@@ -19,9 +19,10 @@ from tests.zoo.models import ZOO
 from tests.zoo.outcomes import KerasNames, Outcome, Results, surprises
 from tests.zoo.table import PAGE, lines_of, write_page
 
-_TOGETHER = 60
-"""Models that share a process; what TensorFlow keeps of each adds up."""
-_IMAGES_TOGETHER = 4
+_TOGETHER = 80
+"""How much shares a process, in small models: what TensorFlow keeps of each adds up."""
+_IMAGE_NETWORK = 20
+"""An image network, in small models."""
 
 
 def run(names: list[str], directory: Path) -> Results:
@@ -52,11 +53,17 @@ def run(names: list[str], directory: Path) -> Results:
 
 
 def _groups(names: list[str]) -> Iterator[list[str]]:
-    """Names that share a process: small models by the dozen, image networks by the handful."""
-    images = [name for name in names if ZOO[name].family == "Image networks"]
-    small = [name for name in names if name not in images]
-    for group, size in ((small, _TOGETHER), (images, _IMAGES_TOGETHER)):
-        yield from (group[start : start + size] for start in range(0, len(group), size))
+    """Names that share a process, in the order that they come."""
+    group: list[str] = []
+    weight = 0
+    for name in names:
+        group.append(name)
+        weight += _IMAGE_NETWORK if ZOO[name].family == "Image networks" else 1
+        if weight >= _TOGETHER:
+            yield group
+            group, weight = [], 0
+    if group:
+        yield group
 
 
 def _answers(module: str, places: list[Path], names: list[str], directory: Path) -> Iterator[dict[str, object]]:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from kedge_bundle.manifest import FORMATS, FormatName
 from tests.zoo.coverage import EXCEPTIONS, covered_layers
+from tests.zoo.models import ZOO
 from tests.zoo.outcomes import FormatOutcome, Outcome, Results
-from tests.zoo.registry import ZOO
 
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 _BEGIN, _END = "<!-- make zoo: begin -->", "<!-- make zoo: end -->"

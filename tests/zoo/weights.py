@@ -22,8 +22,15 @@ _LEFT_ALONE = (
 """Layers whose weights say what they have seen or count: their builders adapt them."""
 
 
-def vary(model: Any, seed: int = 7) -> Any:
-    """Draw every weight of the model that is constant; the model itself."""
+def vary(model: Any, seed: int = 7, gain: float = 1.0) -> Any:
+    """Draw every weight of the model that is constant; the model itself.
+
+    Args:
+        model: a built Keras model.
+        seed: of the draw.
+        gain: the mean of what begins as one. Below one, blocks of a deep residual network add less to what they are
+            given, as in trained networks; otherwise each doubles what rounding did before it.
+    """
     rng = np.random.default_rng(seed)
     for layer in model._flatten_layers():
         if type(layer).__name__ in _LEFT_ALONE:
@@ -31,18 +38,18 @@ def vary(model: Any, seed: int = 7) -> Any:
         for variable in layer._trainable_variables + layer._non_trainable_variables:
             value = np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(variable.value, "float64")))
             if "float" in str(variable.dtype) and value.size and np.ptp(value) == 0:
-                variable.assign(_drawn(variable.name, value, rng))
+                variable.assign(_drawn(variable.name, value, gain, rng))
     return model
 
 
-def _drawn(name: str, value: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+def _drawn(name: str, value: NDArray[np.float64], gain: float, rng: np.random.Generator) -> NDArray[np.float64]:
     """Values about the constant that a weight began with; variances stay positive."""
     constant = float(value.flat[0])
     if "variance" in name:
         return rng.uniform(0.5, 1.5, value.shape)
     if 0 < abs(constant) < 0.1:
         constant = 1.0  # ConvNeXt begins its layer scales at 1e-6: nothing of a block would come through
-    return constant + rng.normal(0.0, 0.2, value.shape)
+    return constant * gain + rng.normal(0.0, 0.2, value.shape)
 
 
 def calibrate(model: Any, batch: NDArray[Any]) -> Any:

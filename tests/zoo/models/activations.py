@@ -69,7 +69,7 @@ def activation_layers() -> Any:
     )
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def activations_fused() -> Any:
     """Activations inside Dense and Conv2D, where converters fuse them."""
     image = keras.Input((6, 6, 3), name="image")

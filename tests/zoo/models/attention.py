@@ -50,7 +50,7 @@ def group_query_attention() -> Any:
     )
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def dot_attention() -> Any:
     """Attention with dot and concat scores, scaled, causal, masked; AdditiveAttention."""
     query, memory = keras.Input((5, 8), name="query"), keras.Input((7, 8), name="memory")
@@ -68,7 +68,7 @@ def dot_attention() -> Any:
     )
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def einsum_dense() -> Any:
     """EinsumDense: projections of several axes, with bias axes."""
     steps = keras.Input((5, 6), name="steps")
@@ -82,7 +82,7 @@ def einsum_dense() -> Any:
     )
 
 
-@zoo(_FAMILY, custom=OWN_PARTS)
+@zoo(_FAMILY, fast=False, custom=OWN_PARTS)
 def transformer() -> Any:
     """Two transformer blocks over indices."""
     from tests.zoo.own_parts import Positions  # noqa: PLC0415 (imports Keras)

@@ -77,7 +77,7 @@ def nested_structures() -> Any:
     )
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def nested_models() -> Any:
     """A model in a model in a model, one of them called twice."""
     core = keras.Sequential([keras.Input((4,)), layers.Dense(4, activation="silu")], name="core")
@@ -96,7 +96,7 @@ def siamese() -> Any:
     return keras.Model([left, right], layers.Dense(1, activation="sigmoid", name="same")(distance))
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def residual() -> Any:
     """Convolution blocks with skip connections."""
     image = keras.Input((12, 12, 3), name="image")
@@ -107,7 +107,7 @@ def residual() -> Any:
     return keras.Model(image, layers.Dense(3, name="kind")(layers.GlobalAveragePooling2D()(x)))
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def branching() -> Any:
     """Branches of different depth that meet again, one tensor read by many."""
     image = keras.Input((12, 12, 3), name="image")
@@ -158,14 +158,14 @@ def reshaping() -> Any:
     )
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def input_as_output() -> Any:
     """An input that is an output as well, under the same name."""
     key = keras.Input((3,), name="key")
     return keras.Model(key, [key, layers.Dense(2, name="answer")(key)])
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def fixed_batch() -> Any:
     """A batch that the model itself fixes to four rows."""
     values = keras.Input((3,), batch_size=4, name="values")
@@ -180,7 +180,7 @@ def names_with_spaces() -> Any:
     return keras.Model(values, layers.Dense(2, name="the answer, 100%")(x), name="a model of mine")
 
 
-@zoo(_FAMILY, custom=OWN_PARTS)
+@zoo(_FAMILY, fast=False, custom=OWN_PARTS)
 def own_activation() -> Any:
     """A registered function as an activation."""
     from tests.zoo.own_parts import swoosh  # noqa: PLC0415 (imports Keras)
@@ -188,7 +188,7 @@ def own_activation() -> Any:
     return keras.Sequential([keras.Input((5,)), layers.Dense(6, activation=swoosh), layers.Dense(2, name="answer")])
 
 
-@zoo(_FAMILY, custom=OWN_PARTS)
+@zoo(_FAMILY, fast=False, custom=OWN_PARTS)
 def own_layer() -> Any:
     """A subclassed layer that is registered as serializable."""
     from tests.zoo.own_parts import Gate  # noqa: PLC0415
@@ -197,7 +197,7 @@ def own_layer() -> Any:
     return keras.Model(values, layers.Dense(2, name="answer")(Gate(power=3)(values)))
 
 
-@zoo(_FAMILY, custom=OWN_PARTS)
+@zoo(_FAMILY, fast=False, custom=OWN_PARTS)
 def own_model() -> Any:
     """A subclassed model."""
     from tests.zoo.own_parts import Perceptron  # noqa: PLC0415

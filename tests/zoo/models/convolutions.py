@@ -26,7 +26,7 @@ def conv_1d() -> Any:
     )
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def conv_2d() -> Any:
     """Conv2D: valid, same, strided, dilated."""
     image = keras.Input((11, 9, 4), name="image")
@@ -71,7 +71,7 @@ def conv_3d() -> Any:
     )
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def conv_1d_transposed() -> Any:
     """Conv1DTranspose."""
     steps = keras.Input((6, 4), name="steps")
@@ -99,7 +99,7 @@ def conv_2d_transposed() -> Any:
     )
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def conv_3d_transposed() -> Any:
     """Conv3DTranspose."""
     volume = keras.Input((3, 4, 5, 2), name="volume")
@@ -128,7 +128,7 @@ def separable() -> Any:
     )
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def depthwise() -> Any:
     """DepthwiseConv1D and DepthwiseConv2D, strided and dilated."""
     steps, image = keras.Input((12, 4), name="steps"), keras.Input((10, 10, 3), name="image")
@@ -178,7 +178,7 @@ def padding_and_cropping() -> Any:
     )
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def unet() -> Any:
     """A U-Net of three levels, with bilinear and with transposed upsampling."""
     image = keras.Input((32, 32, 3), name="image")

@@ -18,6 +18,8 @@ _MODELS = {
     "attention": "a transformer block",
 }
 
+_FAST = {"perceptron_torch", "convolutional_keras30", "recurrent_jax"}
+
 for _tag, _maker in _MAKERS.items():
     for _model, _about in _MODELS.items():
         add(
@@ -27,6 +29,6 @@ for _tag, _maker in _MAKERS.items():
                 about=f"{_maker}: {_about}",
                 file=FOREIGN / f"{_model}_{_tag}.keras",
                 answers=FOREIGN / f"{_model}_{_tag}.npz",
-                is_fast=_tag in {"torch", "keras30"} or _model == "recurrent",
+                is_fast=f"{_model}_{_tag}" in _FAST,
             )
         )

@@ -35,7 +35,7 @@ def augmentations() -> list[str]:
     return sorted(name for name in dir(importlib.import_module("keras.layers")) if name.startswith("Random"))
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def dropouts() -> Any:
     """Every kind of dropout and noise."""
     steps, image = keras.Input((5, 4), name="steps"), keras.Input((4, 4, 3), name="image")
@@ -88,7 +88,7 @@ def augmented_classifier() -> Any:
     return keras.Model(image, layers.Dense(3, name="kind")(layers.Dropout(0.5)(layers.GlobalAveragePooling2D()(x))))
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def clahe() -> Any:
     """ContrastLimitedAdaptiveHistogramEqualization, which acts at inference as well."""
     image = keras.Input((16, 16, 3), dtype="uint8", name="image")
@@ -96,7 +96,7 @@ def clahe() -> Any:
     return keras.Model(image, layer(keras.ops.cast(image, "float32")))
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def auto_contrast() -> Any:
     """AutoContrast and Solarization, which act at inference as well."""
     # Bytes: the contrast of an image that is nearly of one colour would be made of rounding errors.

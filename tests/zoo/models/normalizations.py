@@ -25,7 +25,7 @@ def batch_normalization() -> Any:
     )
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def layer_normalization() -> Any:
     """Over one axis and over several, with and without scale and centre."""
     steps = keras.Input((5, 6), name="steps")
@@ -55,7 +55,7 @@ def other_normalizations() -> Any:
     )
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def spectral_normalization() -> Any:
     """Spectral normalization around a convolution and a Dense layer."""
     image = keras.Input((6, 6, 3), name="image")

@@ -8,7 +8,7 @@ from tests.zoo.registry import zoo
 _FAMILY = "keras.ops"
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def ops_arithmetic() -> Any:
     """Elementwise arithmetic, roots, powers and rounding."""
     x, y = keras.Input((6,), name="x"), keras.Input((6,), name="y")
@@ -45,7 +45,7 @@ def ops_arithmetic() -> Any:
     )
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def ops_logic() -> Any:
     """Comparisons, logic and casts."""
     x, y = keras.Input((6,), name="x"), keras.Input((6,), name="y")
@@ -87,7 +87,7 @@ def ops_reductions() -> Any:
     )
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def ops_shapes() -> Any:
     """Cutting, joining, turning and gathering."""
     x = keras.Input((4, 6), name="x")
@@ -116,7 +116,7 @@ def ops_shapes() -> Any:
     )
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def ops_products() -> Any:
     """Matrix products and einsum."""
     x, y = keras.Input((4, 6), name="x"), keras.Input((6, 3), name="y")

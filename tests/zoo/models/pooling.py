@@ -8,7 +8,7 @@ from tests.zoo.registry import zoo
 _FAMILY = "Pooling"
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def pooling_1d() -> Any:
     """Max, average and global pooling of sequences."""
     steps = keras.Input((11, 4), name="steps")
@@ -59,7 +59,7 @@ def pooling_3d() -> Any:
     )
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def pooling_adaptive() -> Any:
     """Adaptive pooling to a given size, in one, two and three dimensions."""
     steps, image = keras.Input((10, 3), name="steps"), keras.Input((9, 7, 2), name="image")

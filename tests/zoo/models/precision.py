@@ -32,13 +32,13 @@ def mixed_float16() -> Any:
     return _under_policy("mixed_float16", _classifier)
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def mixed_bfloat16() -> Any:
     """The mixed_bfloat16 policy, with a float32 answer."""
     return _under_policy("mixed_bfloat16", _classifier)
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def mixed_float16_recurrent() -> Any:
     """An LSTM and an attention under mixed_float16."""
 
@@ -51,13 +51,13 @@ def mixed_float16_recurrent() -> Any:
     return _under_policy("mixed_float16", build)
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def float16() -> Any:
     """Weights, arithmetic and answers in float16."""
     return _under_policy("float16", lambda: _classifier(None))
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def float64() -> Any:
     """Weights, arithmetic and answers in float64."""
 
@@ -90,7 +90,7 @@ def dynamic_image() -> Any:
     )
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def dynamic_bilinear() -> Any:
     """Bilinear upsampling and resizing of images of any height and width."""
     image = keras.Input((None, None, 3), name="image")

@@ -21,7 +21,7 @@ def normalization_adapted() -> Any:
     return keras.Model([table, image], layers.Dense(3, name="answer")(layers.Concatenate()([columns(table), x])))
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def normalization_given() -> Any:
     """Normalization with given statistics, its inverse, over another axis, and as one number."""
     values = keras.Input((2, 3), name="values")
@@ -37,7 +37,7 @@ def normalization_given() -> Any:
     )
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def rescaling() -> Any:
     """Rescaling of an image by numbers and by channel."""
     image = keras.Input((6, 6, 3), name="image")
@@ -80,7 +80,7 @@ def category_encoding() -> Any:
     )
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def integer_hashing() -> Any:
     """Integers into categories without a table: one_hot of a modulus."""
     numbers = keras.Input((3,), dtype="int64", name="numbers")
@@ -104,7 +104,7 @@ def resizing() -> Any:
     )
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def center_crop() -> Any:
     """CenterCrop of larger and of smaller images."""
     image = keras.Input((8, 10, 3), name="image")
@@ -126,7 +126,7 @@ def embedding() -> Any:
     )
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def masking() -> Any:
     """Masking that a pooling layer heeds, and as an output."""
     steps = keras.Input((5, 3), name="steps")
@@ -134,7 +134,7 @@ def masking() -> Any:
     return keras.Model(steps, {"masked": masked, "pooled": layers.GlobalAveragePooling1D()(masked)})
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def rescaled_uint8() -> Any:
     """Bytes of a camera in, rescaled inside the model."""
     image = keras.Input((12, 12, 3), dtype="uint8", name="image")
@@ -156,7 +156,7 @@ def mel_spectrogram() -> Any:
     return keras.Model(sound, mel(sound))
 
 
-@zoo(_FAMILY, samples=_sound)
+@zoo(_FAMILY, fast=False, samples=_sound)
 def stft_spectrogram() -> Any:
     """Sound into short-time Fourier spectra, whose weights are those of a convolution."""
     sound = keras.Input((800,), name="sound")
@@ -171,7 +171,7 @@ def stft_spectrogram() -> Any:
     )
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def pipeline() -> Any:
     """A Pipeline of preprocessing layers."""
     image = keras.Input((8, 8, 3), name="image")

@@ -24,7 +24,7 @@ def lstm() -> Any:
     )
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def gru() -> Any:
     """GRU with its reset gate before and after the product, and backwards."""
     steps = keras.Input((6, 3), name="steps")
@@ -38,7 +38,7 @@ def gru() -> Any:
     )
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def simple_rnn() -> Any:
     """SimpleRNN, rolled and unrolled."""
     steps = keras.Input((6, 3), name="steps")
@@ -47,7 +47,7 @@ def simple_rnn() -> Any:
     )
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def stacked_rnn() -> Any:
     """Three recurrent layers on top of each other, of variable length."""
     steps = keras.Input((None, 3), name="steps")
@@ -56,7 +56,7 @@ def stacked_rnn() -> Any:
     return keras.Model(steps, layers.Dense(2, name="answer")(layers.SimpleRNN(4)(x)))
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def bidirectional() -> Any:
     """Bidirectional in every way of merging."""
     steps = keras.Input((6, 3), name="steps")
@@ -77,7 +77,7 @@ def bidirectional_variable_length() -> Any:
     return keras.Model(words, layers.TimeDistributed(layers.Dense(4), name="tags")(x))
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def masked_rnn() -> Any:
     """Steps that a mask leaves out, in LSTM, GRU and SimpleRNN."""
     steps = keras.Input((6, 3), name="steps")
@@ -92,7 +92,7 @@ def masked_rnn() -> Any:
     )
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def rnn_cells() -> Any:
     """RNN around each cell, and around several stacked."""
     steps = keras.Input((5, 3), name="steps")
@@ -103,7 +103,7 @@ def rnn_cells() -> Any:
     )
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def encoder_decoder() -> Any:
     """An encoder whose states start the decoder."""
     source, target = keras.Input((5, 3), name="source"), keras.Input((4, 2), name="target")
@@ -112,7 +112,7 @@ def encoder_decoder() -> Any:
     return keras.Model([source, target], layers.Dense(2, name="answer")(decoded))
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def conv_lstm_1d() -> Any:
     """ConvLSTM1D."""
     steps = keras.Input((4, 8, 2), name="steps")
@@ -127,14 +127,14 @@ def conv_lstm_2d() -> Any:
     return keras.Model(film, layers.Dense(2, name="answer")(layers.Flatten()(layers.ConvLSTM2D(2, 3)(x))))
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def conv_lstm_3d() -> Any:
     """ConvLSTM3D."""
     film = keras.Input((3, 4, 5, 6, 1), name="film")
     return keras.Model(film, layers.Dense(2, name="answer")(layers.Flatten()(layers.ConvLSTM3D(2, 2)(film))))
 
 
-@zoo(_FAMILY)
+@zoo(_FAMILY, fast=False)
 def time_distributed() -> Any:
     """A convolution and a Dense layer for each frame of a film."""
     film = keras.Input((4, 8, 8, 2), name="film")
