@@ -127,7 +127,7 @@ def _is_untrained(subject: Subject) -> bool:
         value
         for layer in layers
         for value in (getattr(layer, "bias", None), getattr(layer, "beta", None))
-        if value is not None and getattr(value, "trainable", False)
+        if hasattr(value, "numpy") and getattr(value, "trainable", False)
     ]
     statistics = [layer for layer in layers if is_a(layer, "BatchNormalization")]
     return bool(starting) and not any(map(_any, starting)) and all(map(_is_unmoved, statistics))

@@ -122,7 +122,7 @@ exit codes:
   1  parity not proven, a quantized artifact too unlike the model, or with --strict not reproducible (nothing
      published)
   2  usage: a flag, samples that do not fit, a version that exists, an output that cannot be written
-  3  model refused or unreadable
+  3  model refused or unreadable, or with --strict worth a warning
   4  a requested format cannot be produced (the op, and where known the layer, is named)
   5  a file could not be written while the export was under way, for instance a full disk
   6  the export process died (out of memory, a signal) or met a fault of its own

@@ -56,6 +56,9 @@ def find(request: ExportRequest) -> Found:
 def _is_same(request: ExportRequest, manifest: Manifest) -> bool:
     """The cheap questions first; the model's file is read when all else is equal."""
     then = manifest.recipe
+    given = [path for path in (request.model, request.data, request.custom) if path is not None]
+    if not all(path.is_file() for path in given):  # a pipe can be read once, by the export
+        return False
     if then is None or not is_this_toolchain(manifest.toolchain):
         return False
     asked = recipe(request.model_copy(update={"custom": None}))

@@ -20,6 +20,9 @@ from kedge_exporter.advice_graph import Subject
 from kedge_exporter.errors import ModelRefused
 from kedge_exporter.inspect import inspect
 
+OWN = Path(__file__)
+"""What is registered here is the user's own."""
+
 RNG = np.random.default_rng(0)
 BINARY, CATEGORICAL, SPARSE = "binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy"
 
@@ -274,10 +277,10 @@ def main(directory: Path) -> None:
         keras.utils.clear_session()
         path = directory / f"{number}.keras"
         build().save(path)
-        contents = inspect(path)
+        contents = inspect(path, has_custom=True)
         outcome: dict[str, object] = {"name": name, "expected": expected}
         try:
-            found = advise(Subject(contents, keras_model.load(contents, None, None)), is_strict=False)
+            found = advise(Subject(contents, keras_model.load(contents, OWN, None)), is_strict=False)
             outcome["advice"] = [advice.model_dump() for advice in found]
         except ModelRefused as error:
             outcome["error"] = str(error)

@@ -1,6 +1,7 @@
 """An export that was made already is recognised; whether two exports give the same bytes is found out."""
 
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -182,6 +183,13 @@ def test_another_toolchain_is_another_export(change: Callable[[Any], dict[str, A
         )
     )
     assert find(asked()) == Found()
+
+
+@pytest.mark.usefixtures("place")
+@pytest.mark.parametrize("argument", ["model", "data"])
+def test_a_pipe_is_left_for_the_export_to_read(argument: str) -> None:
+    os.mkfifo("pipe")
+    assert find(asked(**{argument: Path("pipe")})) == Found()
 
 
 @pytest.mark.usefixtures("place")
