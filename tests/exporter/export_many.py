@@ -34,10 +34,10 @@ EXPORTED: dict[str, tuple[FormatName, ...]] = {
     "captioner": ("onnx",),
     "echo": EDGE,
     "float16_gelu": ("onnx",),
+    "words": ("onnx",),
 }
 NEEDS_OWN = {"one_row", "scorer", "pair", "captioner"}
 REFUSED: dict[str, tuple[FormatName, ...]] = {
-    "words": ("onnx",),
     "half": EDGE,
     "stateful": EDGE,
     "bytecode": EDGE,

@@ -150,7 +150,6 @@ def test_a_model_without_such_layers_has_no_statistics(exports: Exports) -> None
 @pytest.mark.parametrize(
     ("name", "exit_code", "words"),
     [
-        ("words", 4, ["onnx cannot be produced", "LookupTableFindV2", "look_up"]),
         ("half", 3, ["output 'half' is bfloat16"]),
         ("stateful", 3, ["'memory' (LSTM) is stateful"]),
         ("bytecode", 3, ["Lambda", "bytecode"]),

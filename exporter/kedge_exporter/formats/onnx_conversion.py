@@ -19,7 +19,7 @@ from tf2onnx.handler import tf_op
 
 from kedge_exporter.formats.onnx_handlers import handlers
 from kedge_exporter.formats.onnx_handlers.rewriting import register
-from kedge_exporter.formats.onnx_order import ordered
+from kedge_exporter.formats.onnx_order import number_functions, ordered
 from kedge_exporter.tables import Table
 
 _SHAPES = "_output_shapes"
@@ -33,7 +33,7 @@ class Source:
     """What is converted.
 
     Attributes:
-        graph_def: the frozen graph, with the shapes of its tensors.
+        graph_def: the frozen graph, with the shapes of its tensors; its functions are given other names.
         inputs: the names of its input tensors, handles of tables left out.
         outputs: the names of its output tensors.
         tables: the lookup tables that it reads.
@@ -86,6 +86,7 @@ def to_onnx(source: Source, opset: int) -> ModelProto:
 
 def _folded(source: Source) -> Any:  # noqa: ANN401 (TensorFlow ships no types)
     """The graph with its constant parts computed and its plain functions inlined, by TensorFlow's own optimizer."""
+    number_functions(source.graph_def)
     with tf.device("/cpu:0"), tf.Graph().as_default():
         folded = tf_loader.tf_optimize(source.inputs, source.outputs, source.graph_def)
     # It forgets the shapes that only Python knew, such as those of what tables answer.

@@ -5,6 +5,7 @@ process and the latter by memory addresses; the order decides which of two equal
 gets.
 """
 
+import re
 from collections.abc import Hashable, Iterable, Iterator, MutableSet
 from contextlib import contextmanager
 from typing import Any, Self
@@ -25,6 +26,7 @@ _MODULES = (
     rnn_utils,
 )
 """The modules of tf2onnx that walk through sets."""
+_NUMBERS = re.compile(r"(_frozen)?(_\d+)+$")
 
 
 class OrderedSet(MutableSet[Hashable]):
@@ -95,3 +97,40 @@ def ordered() -> Iterator[None]:
 def _shadow(module: Any) -> None:  # noqa: ANN401 (a module)
     """Give a module a `set` of its own, in front of the builtin."""
     module.set = OrderedSet
+
+
+def number_functions(graph_def: Any) -> None:  # noqa: ANN401 (TensorFlow ships no types)
+    """Name the functions of a graph by the order in which it calls them, in place.
+
+    TensorFlow numbers them by what the process traced before, and the bodies of ONNX loops are named after them.
+    """
+    functions = {function.signature.name: function for function in graph_def.library.function}
+    names: dict[str, str] = {}
+    waiting = [graph_def.node]
+    while waiting:
+        for called in _called(waiting.pop(0)):
+            if called in functions and called not in names:
+                names[called] = f"{_NUMBERS.sub('', called)}_{len(names)}"
+                waiting.append(functions[called].node_def)
+    kept = [functions[name] for name in names]
+    for nodes in (graph_def.node, *(function.node_def for function in kept)):
+        for node in nodes:
+            node.op = names.get(node.op, node.op)
+            for value in node.attr.values():
+                for reference in (value.func, *value.list.func):
+                    if reference.name in names:
+                        reference.name = names[reference.name]
+    for function in kept:
+        function.signature.name = names[function.signature.name]
+    copies = [type(function).FromString(function.SerializeToString()) for function in kept]
+    del graph_def.library.function[:]
+    graph_def.library.function.extend(copies)
+
+
+def _called(nodes: Any) -> Iterator[str]:  # noqa: ANN401
+    """The functions that nodes call, by name; other names are among them."""
+    for node in nodes:
+        yield node.op
+        for name in sorted(node.attr):
+            value = node.attr[name]
+            yield from (reference.name for reference in (value.func, *value.list.func))
