@@ -19,6 +19,7 @@ from kedge_exporter import reproducible
 from kedge_exporter.advice import advise
 from kedge_exporter.advice_graph import Subject
 from kedge_exporter.errors import ParityNotProven, UsageError
+from kedge_exporter.formats import check_size
 from kedge_exporter.input_statistics import input_statistics
 from kedge_exporter.inspect import inspect
 from kedge_exporter.progress import Progress
@@ -57,6 +58,7 @@ def export(
             return export(request, staged, work, progress, fresh)
     with progress.phase("inspect") as phase:
         contents = inspect(request.model, copy_into=work, has_custom=request.custom is not None)
+        check_size(contents.weight_bytes)
         data = _samples(request.data)
         phase.detail = f"{contents.class_name}, saved by Keras {contents.keras_version}, {contents.bytes:,} bytes"
     processes.expect(request.formats)

@@ -41,6 +41,7 @@ class Contents:
         class_name: the model's class, for instance `Functional`.
         config: `config.json`.
         layer_classes: every `class_name` in the config with how often it stands there.
+        weight_bytes: of the model itself, without its optimizer's.
         own_names: classes and functions that Keras does not define; `--custom` must.
         sha256: of the file.
         content_sha256: over the members' names and bytes, sorted by name: the same after re-zipping.
@@ -53,6 +54,7 @@ class Contents:
     class_name: str
     config: dict[str, Any] = field(repr=False)
     layer_classes: dict[str, int]
+    weight_bytes: int
     own_names: tuple[OwnName, ...]
     sha256: str
     content_sha256: str
@@ -108,7 +110,7 @@ def _inspect(path: Path, directory: Path, *, has_custom: bool, is_kept: bool) ->
             _check_has_inputs(path, config)
             content = _content_sha256(archive)
             with _weights(archive, file, directory) as (weights, length):
-                check_weights(path, weights, length)
+                weight_bytes = check_weights(path, weights, length)
     except _UNREADABLE_ZIP as error:
         raise ModelUnreadable(f"{path}: damaged or truncated: {error}; copy or save it again") from error
     return Contents(
@@ -119,6 +121,7 @@ def _inspect(path: Path, directory: Path, *, has_custom: bool, is_kept: bool) ->
         class_name=class_name,
         config=config,
         layer_classes=_count_classes(config),
+        weight_bytes=weight_bytes,
         own_names=own_names,
         sha256=sha256,
         content_sha256=content,

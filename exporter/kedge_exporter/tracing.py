@@ -9,14 +9,13 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from kedge_bundle.signature import Signature, TensorSpec
-from kedge_exporter.errors import FormatImpossible, ModelRefused
+from kedge_exporter.errors import ModelRefused
+from kedge_exporter.formats import check_size
 from kedge_exporter.keras_model import LoadedModel, describe
 from kedge_exporter.naming import argument_names
 from kedge_exporter.precision import in_precision
 from kedge_exporter.tables import Table, tables_of
 
-MOST_WEIGHT_BYTES = 1_900_000_000
-"""A frozen graph is one protobuf message, which holds 2 GB."""
 _LOOPS = {"While", "StatelessWhile"}
 """Freezing takes the weights out of what they carry round, and their outputs move up."""
 _PASSING = {"Placeholder", "Cast", "Identity"}
@@ -75,8 +74,7 @@ def trace(loaded: LoadedModel, batch: int | None = None, *, is_inlined: bool = F
         ModelRefused: the model cannot be traced, or reads what is neither a weight nor a table that it tracks.
         FormatImpossible: its weights are too large for any format that is made from one graph.
     """
-    if loaded.weight_bytes > MOST_WEIGHT_BYTES:
-        raise FormatImpossible(None, f"the weights take {loaded.weight_bytes:,} bytes, one graph holds 2 GB")
+    check_size(loaded.weight_bytes)
     signature = _with_batch(loaded.signature, batch)
     arguments = argument_names(signature.input_names)
     names = signature.output_names

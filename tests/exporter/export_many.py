@@ -62,7 +62,7 @@ def export_one(model: Path, output: Path, formats: tuple[FormatName, ...]) -> di
 @contextmanager
 def limited_weights() -> Iterator[None]:
     """A graph that holds 10 bytes instead of 2 GB."""
-    with mock.patch("kedge_exporter.tracing.MOST_WEIGHT_BYTES", 10):
+    with mock.patch("kedge_exporter.formats.MOST_WEIGHT_BYTES", 10):
         yield
 
 

@@ -4,6 +4,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from kedge_exporter.errors import ModelRefused, ModelUnreadable
@@ -17,6 +18,14 @@ def test_a_whole_file_tells_version_class_and_layers(tmp_path: Path) -> None:
     assert (contents.keras_version, contents.class_name) == ("3.15.1", "Functional")
     assert contents.layer_classes == {"Functional": 1, "Dense": 2, "Sequential": 1}
     assert contents.bytes == (tmp_path / "m.keras").stat().st_size
+
+
+def test_what_only_training_needs_is_no_weight_of_the_model(tmp_path: Path) -> None:
+    def train(file: Any) -> None:
+        file["optimizer/vars/0"] = np.zeros(1000, np.float32)
+
+    contents = inspect(keras_file(tmp_path / "m.keras", model__weights__h5=weights(train)))
+    assert contents.weight_bytes == 4 * (3 * 2 + 2)
 
 
 def test_the_content_hash_is_that_of_the_members_not_of_the_zip(tmp_path: Path) -> None:

@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kedge_bundle.manifest import Artifact, FormatName
+from kedge_exporter.errors import FormatImpossible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kedge_exporter.tracing import Frozen
+
+MOST_WEIGHT_BYTES = 1_900_000_000
+"""Every format is made from one frozen graph, and that is one protobuf message, which holds 2 GB."""
 
 _MODULES: dict[FormatName, str] = {
     "saved_model": "kedge_exporter.formats.saved_model",
@@ -29,6 +33,20 @@ class ConvertOptions:
     """What a user may say about conversion."""
 
     opset: int = 18
+
+
+def check_size(weight_bytes: int) -> None:
+    """Refuse a model that no frozen graph holds, before anything is made of it.
+
+    Raises:
+        FormatImpossible: its weights are too large for any format.
+    """
+    if weight_bytes > MOST_WEIGHT_BYTES:
+        raise FormatImpossible(
+            None,
+            f"the weights take {weight_bytes:,} bytes, and one graph holds 2 GB; export parts of the model, or save it "
+            "with smaller layers",
+        )
 
 
 def convert(format_name: FormatName, frozen: "Frozen", directory: Path, options: ConvertOptions) -> Artifact:

@@ -24,24 +24,29 @@ _MOST_DEPTH = 128
 _MOST_ATTRIBUTES, _MOST_ATTRIBUTE_BYTES = 64, 64 << 10
 _FILTERS = frozenset({h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32})
 _LINKS = {h5py.SoftLink: "a soft link", h5py.ExternalLink: "a link to another file"}
+_OPTIMIZER = "/optimizer/"
 _AGAIN = "save the model again with model.save()"
 
 
 @dataclass
 class _Sizes:
-    """What the datasets say of themselves, in bytes."""
+    """What the datasets say of themselves, in bytes; `of_model` leaves out what only training needs."""
 
     declared: int = 0
     stored: int = 0
+    of_model: int = 0
 
 
-def check_weights(path: Path, file: BinaryIO, size: int) -> None:
+def check_weights(path: Path, file: BinaryIO, size: int) -> int:
     """Refuse weights that point elsewhere, need code, or are larger than what is stored.
 
     Args:
         path: named in the messages.
         file: the member's bytes, from its beginning to its end.
         size: how many there are.
+
+    Returns:
+        The bytes of the model's own weights, without the optimizer's.
 
     Raises:
         ModelRefused: they are no HDF5 file, or not one that Keras writes.
@@ -61,6 +66,7 @@ def check_weights(path: Path, file: BinaryIO, size: int) -> None:
         raise _refused(path, "", f"damaged: {reason}") from error
     if sizes.stored > size or sizes.declared > max(EXPANSION_FLOOR, MOST_EXPANSION * size):
         raise _refused(path, "", f"its datasets declare {sizes.declared:,} bytes, {size:,} are stored: a shape bomb")
+    return sizes.of_model
 
 
 def _objects(path: Path, weights: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 (h5py ships no types)
@@ -110,6 +116,7 @@ def _check_dataset(path: Path, name: str, dataset: Any, sizes: _Sizes) -> None: 
         raise _refused(path, name, f"it declares {declared:,} bytes and stores {stored:,}: a shape bomb")
     sizes.declared += declared
     sizes.stored += stored
+    sizes.of_model += 0 if name.startswith(_OPTIMIZER) else declared
 
 
 def _check_attributes(path: Path, name: str, item: Any) -> None:  # noqa: ANN401
