@@ -131,7 +131,7 @@ def _replaced(node: Any, target: Target) -> Any:  # noqa: ANN401 (JSON)
     kind = str(node.get("class_name", ""))
     if kind.startswith("Quantized") and kind.endswith("DTypePolicy"):
         raise CannotRebuild(f"a layer is quantized by Keras ({node['config'].get('name', kind)})")
-    if kind in {"DTypePolicy", "FloatDTypePolicy"}:
+    if kind in {"DTypePolicy", "FloatDTypePolicy"} and node["config"]["name"] is not None:  # None: the global policy
         return {**node, "config": {**node["config"], "name": _policy(node["config"]["name"], target)}}
     return {
         key: _policy(value, target) if _is_dtype(key, value) else _replaced(value, target)
@@ -140,7 +140,7 @@ def _replaced(node: Any, target: Target) -> Any:  # noqa: ANN401 (JSON)
 
 
 def _is_dtype(key: str, value: object) -> bool:
-    return isinstance(value, str) and (key == "dtype" or key.endswith("_dtype"))
+    return isinstance(value, str) and (key in {"dtype", "default_policy"} or key.endswith("_dtype"))
 
 
 def _policy(name: str, target: Target) -> str:
