@@ -28,8 +28,9 @@ def vary(model: Any, seed: int = 7, gain: float = 1.0) -> Any:
     Args:
         model: a built Keras model.
         seed: of the draw.
-        gain: the mean of what begins as one. Below one, blocks of a deep residual network add less to what they are
-            given, as in trained networks; otherwise each doubles what rounding did before it.
+        gain: the mean of what begins as one, and five times the deviation of what is drawn. Below one, the blocks of a
+            deep residual network add less to what they are given, as in trained ones; else each doubles the rounding
+            of those before it.
     """
     rng = np.random.default_rng(seed)
     for layer in model._flatten_layers():
@@ -49,7 +50,7 @@ def _drawn(name: str, value: NDArray[np.float64], gain: float, rng: np.random.Ge
         return rng.uniform(0.5, 1.5, value.shape)
     if 0 < abs(constant) < 0.1:
         constant = 1.0  # ConvNeXt begins its layer scales at 1e-6: nothing of a block would come through
-    return constant * gain + rng.normal(0.0, 0.2, value.shape)
+    return constant * gain + rng.normal(0.0, 0.2 * gain, value.shape)
 
 
 def calibrate(model: Any, batch: NDArray[Any]) -> Any:

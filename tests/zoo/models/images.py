@@ -34,7 +34,7 @@ def _builder(network: str) -> Callable[[], Any]:
             weights=None, input_shape=(96, 96, 3), classes=_CLASSES, classifier_activation=None
         )
         images = rng().uniform(0, 255, (16, 96, 96, 3)).astype("float32")
-        return calibrate(vary(model, gain=0.5), images)
+        return calibrate(vary(model, gain=0.3), images)
 
     return build
 
