@@ -4,6 +4,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -21,7 +22,7 @@ def test_a_whole_file_tells_version_class_and_layers(tmp_path: Path) -> None:
 
 
 def test_what_only_training_needs_is_no_weight_of_the_model(tmp_path: Path) -> None:
-    def train(file: Any) -> None:
+    def train(file: h5py.File) -> None:
         file["optimizer/vars/0"] = np.zeros(1000, np.float32)
 
     contents = inspect(keras_file(tmp_path / "m.keras", model__weights__h5=weights(train)))
