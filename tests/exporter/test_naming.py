@@ -2,7 +2,7 @@
 
 import pytest
 
-from kedge_exporter.naming import argument_names, structure_names, unique
+from kedge_exporter.naming import argument_names, layer_of, place, scope_name, structure_names, unique
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,31 @@ def test_plain_names_are_arguments_as_they_are() -> None:
 
 def test_other_names_become_arguments_without_meeting_each_other() -> None:
     assert argument_names(["a b", "a.b", "1st", "_x"]) == {"a b": "a_b", "a.b": "a_b_1", "1st": "x1st", "_x": "x_x"}
+
+
+@pytest.mark.parametrize(
+    ("layer", "scope"),
+    [("dense_1", "dense_1"), ("layer one: é*", "layer_one____"), ("_first", "x_first"), ("> in", "x__in"), ("", "x")],
+)
+def test_any_layer_has_a_scope_that_tensorflow_takes(layer: str, scope: str) -> None:
+    assert scope_name(layer) == scope
+
+
+@pytest.mark.parametrize(
+    ("node", "layer"),
+    [
+        ("model_1/nest/dense_1/MatMul", "dense"),
+        ("model_1/my_layer_2/Erf", "my layer"),
+        ("model_1/Erf", "model"),
+        ("dense", None),
+        ("while/body/Erf", None),
+    ],
+)
+def test_a_node_stands_in_the_innermost_layer_of_its_scopes(node: str, layer: str | None) -> None:
+    assert layer_of(node, {"model": "Functional", "dense": "Dense", "my layer": "Own"}) == layer
+
+
+def test_a_place_names_layer_class_and_node_where_there_is_a_layer() -> None:
+    layers = {"dense": "Dense"}
+    assert place("dense_1/Erf", layers) == "in the layer 'dense' (Dense) at 'dense_1/Erf'"
+    assert place("Erf", layers) == "at 'Erf'"

@@ -13,8 +13,10 @@ from kedge_exporter.formats.tflite_rewrites import (
     fourier,
     gelu,
     pooling,
+    products,
     resizing,
     rounding,
+    signs,
     trigonometry,
 )
 from kedge_exporter.formats.tflite_rewrites.graph import replace_nodes
@@ -24,6 +26,7 @@ from kedge_exporter.naming import place
 from kedge_exporter.tracing import Frozen
 
 REWRITES: dict[str, Rewrite] = {
+    "Abs": Rewrite(signs.absolute, signs.is_of_int64),
     "Acos": Rewrite(trigonometry.acos),
     "Acosh": Rewrite(trigonometry.acosh),
     "Asin": Rewrite(trigonometry.asin),
@@ -40,6 +43,7 @@ REWRITES: dict[str, Rewrite] = {
     "Cosh": Rewrite(trigonometry.cosh),
     "Cumprod": Rewrite(cumulative.cumprod),
     "DenseBincount": Rewrite(counting.dense_bincount),
+    "Einsum": Rewrite(products.shared_sum, products.shares_every_axis),
     "Erf": Rewrite(error_function.erf, gelu.is_not_in_gelu),
     "Erfc": Rewrite(error_function.erfc, gelu.is_not_in_gelu),
     "Erfinv": Rewrite(error_function.erfinv),
@@ -52,6 +56,7 @@ REWRITES: dict[str, Rewrite] = {
     "ResizeBilinear": Rewrite(resizing.resize_bilinear, resizing.is_of_integers),
     "Rsqrt": Rewrite(rounding.rsqrt, rounding.may_be_of_zero),
     "ScaleAndTranslate": Rewrite(resizing.scale_and_translate),
+    "Sign": Rewrite(signs.sign, signs.is_of_int64),
     "Sin": Rewrite(trigonometry.sin),
     "Sinh": Rewrite(trigonometry.sinh),
     "Softplus": Rewrite(rounding.softplus),

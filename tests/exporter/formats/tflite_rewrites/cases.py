@@ -174,10 +174,16 @@ INTEGERS = [
     Case("Invert", "int32", tf.bitwise.invert, (BITS,)),
     Case("Invert", "int64", tf.bitwise.invert, (BITS.astype(np.int64) * 2**20,)),
     Case("LeftShift", "int32", tf.bitwise.left_shift, (BITS, np.array([[0, 1, 30, 31, 3, 7]] * 2, np.int32))),
+    Case("Abs", "int64", tf.abs, (BITS.astype(np.int64) * 2**20,)),
+    Case("Sign", "int64", tf.sign, (BITS.astype(np.int64) * 2**20,)),
     Case("FloorDiv", "by zero", lambda x, y: x // y, (floats(1, -1, 0, 7, -7, 2.5), floats(0, 0, 0, 2, 2, -0.5))),
 ]
 
 LOOPS = [
+    *(Case("Einsum", equation, lambda x, y, e=equation: tf.einsum(e, x, y), (normal(2, 4, 5), normal(2, 4, 5)))
+      for equation in ("bij,bij->b", "bij,bij->jb", "bij,bij->bij")),
+    Case("Einsum", "turned", lambda x, y: tf.einsum("bij,jbi->bj", x, tf.transpose(y, (2, 0, 1))),
+         (normal(2, 4, 5), normal(2, 4, 5))),
     Case("Erf", "in a loop", lambda x: tf.while_loop(lambda i, _: i < 3, lambda i, y: (i + 1, tf.math.erf(y + 0.5)),
          (0, x))[1], (normal(2, 4),), ((2, 4),)),
     Case("MaxPool3D", "in a function", tf.function(lambda x: tf.nn.max_pool3d(x, 2, 2, "VALID")),

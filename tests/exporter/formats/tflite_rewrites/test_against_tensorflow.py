@@ -8,10 +8,10 @@ import pytest
 from tests.exporter.conftest import run_module
 
 OPS = (
-    "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "AvgPool3D", "BatchToSpaceND", "BiasAdd", "BitwiseAnd",
-    "BitwiseOr", "Conv3D", "Cos", "Cosh", "Cumprod", "DenseBincount", "Erf", "Erfc", "Erfinv", "FloorDiv", "Invert",
-    "LeftShift", "MaxPool3D", "ResizeBicubic", "ResizeBilinear", "Rsqrt", "ScaleAndTranslate", "Sin", "Sinh",
-    "Softplus", "SpaceToBatchND", "Tan",
+    "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "AvgPool3D", "BatchToSpaceND", "BiasAdd", "BitwiseAnd",
+    "BitwiseOr", "Conv3D", "Cos", "Cosh", "Cumprod", "DenseBincount", "Einsum", "Erf", "Erfc", "Erfinv", "FloorDiv",
+    "Invert", "LeftShift", "MaxPool3D", "ResizeBicubic", "ResizeBilinear", "Rsqrt", "ScaleAndTranslate", "Sign",
+    "Sin", "Sinh", "Softplus", "SpaceToBatchND", "Tan",
 )  # fmt: skip
 NEVER = ("FFT", "FFT2D", "FFT3D", "IFFT", "IFFT2D", "IFFT3D")
 """Ops that have no other form either; the converter makes something else of them."""
