@@ -27,13 +27,13 @@ def test_a_row_tells_error_size_and_rows_and_the_reason_of_a_refusal(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     page = tmp_path / "models.md"
-    page.write_text("before\n<!-- make zoo: begin -->\nold\n<!-- make zoo: end -->\nafter\n", "utf-8")
+    page.write_text("before\n<!-- make zoo: begin -->\nyesterday\n<!-- make zoo: end -->\nafter\n", "utf-8")
     monkeypatch.setattr(table, "PAGE", page)
     table.write_page(RESULTS)
     text = page.read_text("utf-8")
     assert text.startswith("before\n")
     assert text.endswith("\nafter\n")
-    assert "old" not in text
+    assert "yesterday" not in text
     assert "| 2.3 MB | exact, 12 kB | 2e-7, 1 kB, one row | refused (4) |" in text
     assert "| `dense` | ONNX | no form of A\\|B | 4 |" in text
     assert "1 models: 0 proven in all three formats, 1 refused in some format" in text
