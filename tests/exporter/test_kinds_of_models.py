@@ -24,6 +24,7 @@ NAMES = {
     "captioner": (["image", "tokens"], ["output_0"]),
     "echo": (["key"], ["key", "answer"]),
     "float16_gelu": (["values"], ["answer"]),
+    "words": (["word"], ["embedding"]),
 }
 
 
