@@ -12,7 +12,7 @@ from kedge_bundle.manifest import Artifact, Quantization, Quantized
 from kedge_bundle.parity import Budget
 from kedge_bundle.signature import Tensors, row_count
 from kedge_bundle.store import describe_file
-from kedge_exporter.errors import FidelityNotMet
+from kedge_exporter.errors import FidelityNotMet, ParityNotProven
 from kedge_exporter.formats.quantized import Task, quantize
 from kedge_exporter.measure import Measured, MeasureJob, measure
 from kedge_exporter.progress import Progress
@@ -72,6 +72,7 @@ class Quantizer:
         Raises:
             FormatImpossible: an artifact cannot be made of this model.
             FidelityNotMet: one misses its thresholds, or could not be judged.
+            ParityNotProven: a float32 artifact does not run when it is timed.
         """
         made, notes = [], list(self.rows.notes)
         for name in self.draft.request.quantize:
@@ -87,7 +88,7 @@ class Quantizer:
             phase.detail = f"{len(judged)} artifacts by {row_count(self.rows.judging)} rows"
         with self.progress.phase("measure"):
             timed = [(artifact, self._measured(artifact, None)) for artifact in proven]
-            _require_fidelity(timed)
+            _require_run(timed)
         artifacts = tuple(artifact.model_copy(update={"latency": found.latency}) for artifact, found in timed)
         smaller = tuple(self._answered(artifact, found) for artifact, found in judged)
         notes += [note for artifact, found in judged for note in _remarks(artifact, found, timed)]
@@ -109,7 +110,7 @@ class Quantizer:
         if made.small_share < 1 - _WORTH_A_NOTE:
             notes.append(f"{name}: {made.small_share:.0%} of the values of its weights are smaller, the others are not")
         if made.float_ops:
-            notes.append(f"{name}: in floating point {', '.join(made.float_ops)}, the other ops in int8")
+            notes.append(f"{name}: {', '.join(made.float_ops)} stay in floating point, the other ops are in int8")
         if artifact.bytes >= origin.bytes:
             notes.append(f"{name}: {artifact.bytes:,} bytes, no smaller than the {origin.bytes:,} of {origin.name}")
         return artifact, notes
@@ -177,13 +178,21 @@ def _joined(parts: list[Tensors]) -> Tensors:
 def _require_fidelity(judged: list[tuple[Artifact, Measured]]) -> None:
     """Let nothing pass that misses its thresholds or did not run."""
     reports = tuple(found.fidelity for _, found in judged if found.fidelity is not None)
-    failures = [f"{report.artifact}: {report.first_failure()}" for report in reports if not report.is_faithful]
+    failures = [report for report in reports if not report.is_faithful]
     if failures:
-        raise FidelityNotMet(
-            f"{'; '.join(failures)}; --min-snr-db and --min-agreement say what is enough, and leaving an artifact out "
-            "of --quantize publishes the others",
-            reports,
-        )
+        said = "; ".join(f"{report.artifact}: {report.first_failure()}" for report in failures)
+        has_numbers = any(report.outputs for report in failures)
+        hint = "--min-snr-db and --min-agreement say what is enough, and " if has_numbers else ""
+        raise FidelityNotMet(f"{said}; {hint}leaving an artifact out of --quantize publishes the others", reports)
+
+
+def _require_run(timed: list[tuple[Artifact, Measured]]) -> None:
+    """A proven artifact that does not run one row at a time is no artifact to publish."""
+    for artifact, found in timed:
+        if found.fidelity is not None:
+            raise ParityNotProven(
+                f"{artifact.name} passed the proof and yet fails when it is timed: {found.fidelity.first_failure()}"
+            )
 
 
 def _remarks(artifact: Artifact, found: Measured, timed: list[tuple[Artifact, Measured]]) -> list[str]:
