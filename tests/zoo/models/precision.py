@@ -80,14 +80,22 @@ def integer_inputs() -> Any:
 
 @zoo(_FAMILY)
 def dynamic_image() -> Any:
-    """Images of any height and width, through strides, pooling and both upsamplings."""
+    """Images of any height and width, through strides and pooling, to a map and an answer."""
     image = keras.Input((None, None, 3), name="image")
     x = layers.Conv2D(6, 3, strides=2, padding="same", activation="relu")(image)
     x = layers.MaxPooling2D()(layers.BatchNormalization()(x))
-    x = layers.UpSampling2D(2)(layers.SeparableConv2D(6, 3, padding="same")(x))
+    x = layers.SeparableConv2D(6, 3, padding="same")(x)
     return keras.Model(
         image, {"mask": layers.Conv2D(2, 1)(x), "kind": layers.Dense(3)(layers.GlobalAveragePooling2D()(x))}
     )
+
+
+@zoo(_FAMILY, fast=False, refused={"tflite": r"no builtin TFLite op for tf\.Conv2D in the layer 'after'"})
+def dynamic_upsampling() -> Any:
+    """A convolution behind the nearest upsampling of images of any height and width."""
+    image = keras.Input((None, None, 3), name="image")
+    x = layers.UpSampling2D(2)(layers.Conv2D(4, 3, padding="same", activation="relu")(image))
+    return keras.Model(image, layers.Conv2D(2, 3, name="after")(x))
 
 
 @zoo(_FAMILY, fast=False)
