@@ -89,7 +89,7 @@ def export(
         budget=_budget(loaded.precision, frozen.precisions, request.formats),
         staged=staged,
         advice=advice,
-        notes=(*notes, *stats_notes, *reference.notes),
+        notes=(*loaded.notes, *notes, *stats_notes, *reference.notes),
     )
     draft.write_golden(reference.cases)
     # A proof runs in a process of its own while the next format is converted.

@@ -4,14 +4,18 @@ What is found leaves here as plain numbers (`readings.py`) for `input_statistics
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from kedge_exporter.keras_model import LoadedModel
 from kedge_exporter.readings import Reading
+
+if TYPE_CHECKING:
+    from kedge_exporter.keras_model import LoadedModel
+
+_Lookup = keras.layers.StringLookup | keras.layers.IntegerLookup
 
 _IDENTITY = {
     "Dropout", "GaussianDropout", "GaussianNoise", "Identity", "RandomBrightness", "RandomColorJitter",
@@ -27,7 +31,7 @@ _PRESERVING = {
 """Layers and ops whose outputs are some of their inputs' values: what reads them reads the input."""
 
 
-def readings(loaded: LoadedModel) -> dict[str, list[Reading]]:
+def readings(loaded: "LoadedModel") -> dict[str, list[Reading]]:
     """What the model's layers tell of each of its inputs, by input name."""
     names = loaded.signature.input_names
     if loaded.graph is not None:
@@ -35,12 +39,23 @@ def readings(loaded: LoadedModel) -> dict[str, list[Reading]]:
             name: list(_read(loaded.graph, tensor, is_direct=True))
             for name, tensor in zip(names, loaded.graph.inputs, strict=True)
         }
-    # A subclassed model hides its wiring: an integer input must then be valid for every layer that takes indices.
+    # A subclassed model hides its wiring: an integer input must then be valid for every layer that takes indices, and
+    # words may be those of any vocabulary.
     found = [reading for layer in loaded.layers() for reading in _tell(layer, is_direct=False)]
     indices = [reading for reading in found if reading.kind == "indices"]
+    words = [reading for reading in found if reading.kind == "vocabulary" and isinstance(reading.words[-1], str)]
     return {
-        spec.name: indices if np.issubdtype(spec.numpy_dtype, np.integer) else [] for spec in loaded.signature.inputs
+        spec.name: words if spec.dtype == "string" else indices if np.issubdtype(spec.numpy_dtype, np.integer) else []
+        for spec in loaded.signature.inputs
     }
+
+
+def needed_value(graph: Any, tensor: Any) -> Any | None:  # noqa: ANN401 (Keras ships no types)
+    """A value that an input must be given to be answered at all, where a vocabulary takes no other; else None."""
+    for reading in _read(graph, tensor, is_direct=True):
+        if reading.words and not reading.takes_unknown:
+            return reading.words[0]
+    return None
 
 
 def _read(graph: Any, tensor: Any, *, is_direct: bool) -> Iterator[Reading]:  # noqa: ANN401 (Keras ships no types)
@@ -90,11 +105,22 @@ def _tell(layer: Any, *, is_direct: bool) -> Iterator[Reading]:  # noqa: ANN401
     elif isinstance(layer, keras.layers.Rescaling):
         numbers = {"scale": _array(layer.scale).ravel(), "offset": _array(layer.offset).ravel()}
         yield Reading(kind="rescaling", numbers=numbers, **made)
-    elif isinstance(layer, keras.layers.Embedding):
+    else:
+        yield from _tell_entries(layer, made)
+
+
+def _tell_entries(layer: Any, made: dict[str, Any]) -> Iterator[Reading]:  # noqa: ANN401
+    """Which indices or words a layer knows."""
+    if isinstance(layer, keras.layers.Embedding):
         yield Reading(kind="indices", numbers={"count": np.array(layer.input_dim, np.float64)}, **made)
     elif isinstance(layer, keras.layers.CategoryEncoding):
         yield Reading(kind="indices", numbers={"count": np.array(layer.num_tokens, np.float64)}, **made)
-    elif isinstance(layer, keras.layers.StringLookup | keras.layers.IntegerLookup | keras.layers.TextVectorization):
+    elif isinstance(layer, _Lookup) and layer.invert:
+        yield Reading(kind="indices", numbers={"count": np.array(layer.vocabulary_size(), np.float64)}, **made)
+    elif isinstance(layer, _Lookup):
+        words, takes_unknown = tuple(layer.get_vocabulary()), layer.num_oov_indices > 0
+        yield Reading(kind="vocabulary", words=words, takes_unknown=takes_unknown, **made)
+    elif isinstance(layer, keras.layers.TextVectorization):
         yield Reading(kind="vocabulary", words=tuple(layer.get_vocabulary()), **made)
 
 

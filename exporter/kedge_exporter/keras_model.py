@@ -5,7 +5,7 @@ One of the few modules that import Keras and TensorFlow. Graphs are made in `tra
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -18,6 +18,7 @@ from kedge_bundle.signature import DType, Signature, Tensors, TensorSpec
 from kedge_exporter import keras_repairs
 from kedge_exporter.custom_module import import_custom, own_objects
 from kedge_exporter.errors import ModelRefused
+from kedge_exporter.input_layers import needed_value
 from kedge_exporter.inspect import Contents
 from kedge_exporter.naming import structure_names
 
@@ -41,6 +42,7 @@ class LoadedModel:
         call: flat input tensors in the signature's order -> flat output tensors in the signature's order.
         precision: the coarsest precision that any layer computes in.
         own: the classes and functions of the model that Keras does not define, by name.
+        notes: what the user should know of how the file was read.
     """
 
     model: Any
@@ -49,6 +51,7 @@ class LoadedModel:
     call: Callable[[list[Any]], list[Any]]
     precision: Precision
     own: dict[str, Any]
+    notes: tuple[str, ...] = ()
 
     def answer(self, inputs: Tensors) -> Tensors:
         """Keras' own answers: eager, not the traced graph; each (rows, ...).
@@ -118,7 +121,29 @@ def load(contents: Contents, custom: Path | None, data: Tensors | None) -> Loade
     if not isinstance(model, keras.Model):
         raise ModelRefused(f"{contents.path}: a {type(model).__name__}, not a model")
     _check_can_be_served(model)
-    return named(model, own, data)
+    opened = _with_open_batch(model)
+    if opened is None:
+        return named(model, own, data)
+    note = (
+        f"the file records {model.input_shape[0]} rows, as Keras notes the first call of a Sequential without an Input"
+    )
+    return replace(named(opened, own, data), notes=(f"{note}; exported for any number of rows",))
+
+
+def _with_open_batch(model: Any) -> Any | None:  # noqa: ANN401 (Keras ships no types)
+    """A Sequential that takes any number of rows, of the same layers; None for every other model.
+
+    One without an Input is built by its first call, `fit` included, and its file cannot be told from one that was given
+    the batch of that call.
+    """
+    if not isinstance(model, keras.Sequential) or model._functional is None or model.input_shape[0] is None:  # noqa: SLF001 (whether it was built)
+        return None
+    given = model.inputs[0]
+    opening = keras.Input(batch_shape=(None, *given.shape[1:]), dtype=given.dtype, name=given.name)
+    try:
+        return keras.Sequential([opening, *model.layers], name=model.name)
+    except Exception:  # noqa: BLE001 (a layer of the user's may insist on its rows: they stay, and the manifest says so)
+        return None
 
 
 def named(model: Any, own: dict[str, Any], data: Tensors | None) -> LoadedModel:  # noqa: ANN401 (Keras ships no types)
@@ -227,7 +252,8 @@ def _named(model: Any, graph: Any | None, calling: _Calling, own: dict[str, Any]
     if not calling.inputs:
         raise ModelRefused(f"the model '{model.name}' has no inputs; a model to serve takes at least one")
     try:
-        answer = calling.call([_probe(spec) for spec in calling.inputs])
+        needed = [None for _ in calling.inputs] if graph is None else [needed_value(graph, t) for t in graph.inputs]
+        answer = calling.call([_probe(*pair) for pair in zip(calling.inputs, needed, strict=True)])
     except Exception as error:  # a model may raise anything
         shapes = ", ".join(f"'{spec.name}' {spec.describe_shape()}" for spec in calling.inputs)
         raise ModelRefused(
@@ -259,9 +285,11 @@ def _unknown_sizes(shape: Any) -> tuple[int | None, ...]:  # noqa: ANN401
     return tuple(None for _ in shape)
 
 
-def _probe(spec: TensorSpec) -> Any:  # noqa: ANN401
+def _probe(spec: TensorSpec, value: Any | None) -> Any:  # noqa: ANN401
     sizes = [2 if axis == 0 and size is None else size or _PROBE_SIZE for axis, size in enumerate(spec.shape)]
-    return tf.fill(sizes, "") if spec.dtype == "string" else tf.zeros(sizes, _tf_dtype(spec.dtype))
+    if value is None:
+        value = "" if spec.dtype == "string" else 0
+    return tf.fill(sizes, tf.constant(value, _tf_dtype(spec.dtype)))
 
 
 def _tf_dtype(dtype: str) -> Any:  # noqa: ANN401

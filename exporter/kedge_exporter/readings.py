@@ -18,6 +18,7 @@ class Reading:
         numbers: `mean` and `std` over `axes` of the input; `scale` and `offset`; or `count` of valid indices.
         axes: the axes of the input that `mean` and `std` are kept for; the batch axis is 0.
         words: entries of a vocabulary.
+        takes_unknown: whether the layer answers for values that are not among `words`.
     """
 
     layer: str
@@ -26,3 +27,4 @@ class Reading:
     numbers: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     axes: tuple[int, ...] = ()
     words: tuple[Any, ...] = ()
+    takes_unknown: bool = True

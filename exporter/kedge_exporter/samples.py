@@ -34,7 +34,7 @@ class Draw:
     Attributes:
         stats: what training saw, where known.
         count: the number of valid indices, where the input is read as indices.
-        words: values of a vocabulary, with one that is not in it.
+        words: values of a vocabulary, with one that is not in it where the model takes such.
     """
 
     spec: TensorSpec
@@ -115,10 +115,8 @@ def draws(signature: Signature, readings: dict[str, list[Reading]], stats: tuple
     for spec in signature.inputs:
         told = readings.get(spec.name, [])
         counts = [int(reading.numbers["count"]) for reading in told if reading.kind == "indices"]
-        words = next((reading.words for reading in told if reading.kind == "vocabulary"), ())
-        found.append(
-            Draw(spec, by_input.get(spec.name), min(counts) if counts else None, _with_unknown(words, spec.dtype))
-        )
+        words = _words(told, spec.dtype)
+        found.append(Draw(spec, by_input.get(spec.name), min(counts) if counts else None, words))
     return found
 
 
@@ -147,7 +145,8 @@ def make_cases(
         rows = min(_DATA_ROWS, available) if fixed_batch is None else fixed_batch
         if rows <= available:
             picked = np.linspace(0, available - 1, rows).astype(int)
-            cases.insert(0, Case(f"data-{rows}", {name: array[picked] for name, array in data.items()}))
+            # One row first: what a runtime sets up for its first run must not be what only several rows would hide.
+            cases.insert(1, Case(f"data-{rows}", {name: array[picked] for name, array in data.items()}))
     return cases
 
 
@@ -237,12 +236,17 @@ def _keeps_values(array: NDArray[Any], cast: NDArray[Any]) -> bool:
     return np.array_equal(cast.astype(array.dtype), array) and np.array_equal(cast < 0, array < 0)
 
 
-def _with_unknown(words: tuple[Any, ...], dtype: str) -> tuple[Any, ...]:
-    if not words:
+def _words(told: list[Reading], dtype: str) -> tuple[Any, ...]:
+    """The values to draw for an input that is looked up: those of the strictest vocabulary, and one that is unknown."""
+    vocabularies = sorted(
+        (reading for reading in told if reading.kind == "vocabulary" and reading.words),
+        key=lambda reading: reading.takes_unknown,
+    )
+    if not vocabularies:
         return ()
-    if dtype == "string":
-        return (*(word.encode() if isinstance(word, str) else word for word in words), _UNKNOWN_WORD)
-    return (*words, _UNKNOWN_INTEGER)
+    unknown = _UNKNOWN_WORD if dtype == "string" else _UNKNOWN_INTEGER
+    words = tuple(word.encode() if isinstance(word, str) else word for word in vocabularies[0].words)
+    return (*words, unknown) if vocabularies[0].takes_unknown else words
 
 
 def _kind(case: Case) -> str:

@@ -35,6 +35,7 @@ EXPORTED: dict[str, tuple[FormatName, ...]] = {
     "echo": EDGE,
     "float16_gelu": ("onnx",),
     "words": ("onnx",),
+    "known_words": EDGE,
 }
 NEEDS_OWN = {"one_row", "scorer", "pair", "captioner"}
 REFUSED: dict[str, tuple[FormatName, ...]] = {

@@ -120,6 +120,15 @@ def words() -> keras.Model:
     return keras.Model(word, layers.Embedding(8, 2)(layers.StringLookup(vocabulary=["a", "b"], name="look_up")(word)))
 
 
+def known_words() -> keras.Model:
+    """Looks up words of which none may be unknown, and codes likewise."""
+    word, code = keras.Input((2,), dtype="string", name="word"), keras.Input((1,), dtype="int64", name="code")
+    words = layers.StringLookup(vocabulary=["a", "b"], num_oov_indices=0)(word)
+    codes = layers.IntegerLookup(vocabulary=[5, 9, 12], num_oov_indices=0)(code)
+    joined = layers.Flatten()(layers.Concatenate(axis=1)([words, codes]))
+    return keras.Model([word, code], layers.Embedding(8, 2, name="embedding")(joined))
+
+
 def half() -> keras.Model:
     """Answers in bfloat16."""
     return keras.Sequential([keras.Input((3,)), layers.Dense(2, dtype="bfloat16", name="half")])
@@ -149,7 +158,7 @@ def bytecode() -> keras.Model:
 
 BUILDERS: tuple[Callable[[], Any], ...] = (
     cnn, sequential, dicts, lstm, augmented, grouped, nested, four_rows, deferred, one_row, scorer, pair, captioner,
-    echo, float16_gelu, words, half, stateful, bytecode,
+    echo, float16_gelu, words, known_words, half, stateful, bytecode,
 )  # fmt: skip
 
 

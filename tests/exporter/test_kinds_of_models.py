@@ -25,6 +25,7 @@ NAMES = {
     "echo": (["key"], ["key", "answer"]),
     "float16_gelu": (["values"], ["answer"]),
     "words": (["word"], ["embedding"]),
+    "known_words": (["word", "code"], ["embedding"]),
 }
 
 
@@ -53,6 +54,13 @@ def test_the_golden_answers_replay_in_this_process_from_onnx(exports: Exports, n
     report = verify(bundle, artifact)
     assert report.is_proven, report.first_failure()
     assert {o.output for case in report.cases for o in case.outputs} == set(bundle.manifest.signature.output_names)
+
+
+def test_the_rows_of_a_first_call_are_no_promise(exports: Exports) -> None:
+    manifest = exports.bundle("deferred").manifest
+    assert manifest.signature.inputs[0].shape == (None, 5)
+    assert [artifact.batch for artifact in manifest.artifacts] == ["dynamic"]
+    assert any(note.startswith("the file records 2 rows") for note in manifest.notes)
 
 
 @pytest.mark.parametrize("format_name", ["onnx", "tflite"])

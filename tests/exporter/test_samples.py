@@ -114,16 +114,29 @@ def test_words_come_from_the_vocabulary_and_one_does_not() -> None:
     assert set(values(draw, "typical", 7, 50).ravel()) == {b"[UNK]", b"a", b"b", b"kedge-unknown-word"}
 
 
+def test_a_vocabulary_that_takes_no_other_word_is_given_none() -> None:
+    strict = Reading("look_up", "vocabulary", is_direct=True, words=("a", "b"), takes_unknown=False)
+    lenient = Reading("other", "vocabulary", is_direct=True, words=("c",))
+    (draw,) = draws(signature(spec(50, dtype="string")), {"x": [lenient, strict]}, ())
+    assert set(values(draw, "typical", 7, 50).ravel()) == {b"a", b"b"}
+
+
+def test_one_row_comes_first_and_then_the_users_data() -> None:
+    data = {"x": np.zeros((9, 3), np.float32)}
+    cases = make_cases([Draw(spec(3))], (1,), data, seed=0, fixed_batch=None)
+    assert [case.name for case in cases[:3]] == ["typical-1", "data-7", "typical-2"]
+
+
 def test_rows_of_the_users_data_are_part_of_the_proof() -> None:
     data = {"x": np.arange(300, dtype=np.float32).reshape(100, 3)}
-    case = make_cases([Draw(spec(3))], (1,), data, seed=0, fixed_batch=None)[0]
+    case = make_cases([Draw(spec(3))], (1,), data, seed=0, fixed_batch=None)[1]
     assert case.name == "data-7"
     assert case.inputs["x"][0, 0] == 0
     assert case.inputs["x"][-1, -1] == 299
 
 
 def test_little_data_is_taken_whole() -> None:
-    case = make_cases([Draw(spec(3))], (1,), {"x": np.zeros((2, 3), np.float32)}, seed=0, fixed_batch=None)[0]
+    case = make_cases([Draw(spec(3))], (1,), {"x": np.zeros((2, 3), np.float32)}, seed=0, fixed_batch=None)[1]
     assert case.name == "data-2"
 
 
