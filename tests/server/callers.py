@@ -43,9 +43,13 @@ class Callers:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
 
-    def stop(self) -> None:
-        """Let every caller end after its call."""
+    def finish(self) -> None:
+        """Let every caller end after the call that it is in."""
         self._is_stopped = True
+
+    def stop(self) -> None:
+        """Let every caller end after its call, and wait for it."""
+        self.finish()
         self.join()
 
     def join(self) -> None:

@@ -32,7 +32,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "identity": identity(),
         "lookup": lookup(),
         "root": square_root(),
-        "slow": slow_matmul(),
+        "slow": slow_matmul(repeats=72),
     }.items():
         publish(model, repository, name)
     return repository
