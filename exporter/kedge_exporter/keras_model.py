@@ -288,7 +288,7 @@ def _unknown_sizes(shape: Any) -> tuple[int | None, ...]:  # noqa: ANN401
 def _probe(spec: TensorSpec, value: Any | None) -> Any:  # noqa: ANN401
     sizes = [2 if axis == 0 and size is None else size or _PROBE_SIZE for axis, size in enumerate(spec.shape)]
     if value is None:
-        value = "" if spec.dtype == "string" else 0
+        return tf.zeros(sizes, _tf_dtype(spec.dtype))  # of bool and string as well
     return tf.fill(sizes, tf.constant(value, _tf_dtype(spec.dtype)))
 
 
