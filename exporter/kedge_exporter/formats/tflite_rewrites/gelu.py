@@ -25,7 +25,14 @@ def is_not_in_gelu(operation: Any) -> bool:  # noqa: ANN401 (TensorFlow ships no
         return True
     others = [tensor for tensor in product.inputs if tensor is not answer]
     halved, half = _product(others[0].op) if others else (None, None)
-    return halved is not value or half != 0.5  # noqa: PLR2004 (gelu's own half)
+    # The converter merges equal ops before it looks for gelu, and sees none whose half is read elsewhere, too.
+    return halved is not value or half != 0.5 or _halves(value) > 1  # noqa: PLR2004 (gelu's own half)
+
+
+def _halves(value: Any) -> int:  # noqa: ANN401
+    """How often a tensor is halved; an approximate gelu of the same tensor halves it as well."""
+    products = [_product(reader) for reader in value.consumers()]
+    return sum(number == 0.5 for factor, number in products if factor is value)  # noqa: PLR2004
 
 
 def _product(operation: Any) -> tuple[Any, float | None]:  # noqa: ANN401
