@@ -119,6 +119,12 @@ def judge(
         return failed(artifact, budget, source, reason)
     outputs = tuple(_judge_output(name, expected[name], actual[name], budget) for name in expected)
     verdict: FidelityVerdict = "failed" if any(output.verdict == "failed" for output in outputs) else "within-fidelity"
+    if verdict != "failed" and budget.min_agreement == 0 and all(output.snr_db is None for output in outputs):
+        reason = (
+            "nothing is asked of its answers: signal-to-noise is for floats, of which it gives none, and no agreement "
+            "is asked for; --data gives it real rows, --min-agreement asks for a share of equal values"
+        )
+        return failed(artifact, budget, source, reason)
     return FidelityReport(artifact=artifact, source=source, budget=budget, outputs=outputs, verdict=verdict)
 
 

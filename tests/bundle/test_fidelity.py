@@ -95,6 +95,18 @@ def test_integers_agree_where_they_are_equal() -> None:
     assert "equal values among 100 94.00%" in report({"class": classes}, {"class": close}).first_failure()
 
 
+def test_answers_of_which_nothing_is_asked_are_not_judged_to_be_good() -> None:
+    expected, wrong = {"class": np.array([1, 2, 3])}, {"class": np.array([7, 7, 7])}
+    asks_nothing = FidelityBudget(min_snr_db=40, min_agreement=0)
+    report = judge("onnx-float16", expected, wrong, asks_nothing, "drawn")
+    assert not report.is_faithful
+    assert "nothing is asked of its answers" in report.first_failure()
+    assert "--min-agreement" in report.first_failure()
+    # Beside scores that are held to a threshold, the class is shown.
+    scores = np.eye(3)
+    assert judge("onnx-float16", expected | {"scores": scores}, wrong | {"scores": scores}, asks_nothing).is_faithful
+
+
 def test_strings_agree_where_they_are_equal() -> None:
     words = np.array([b"a", b"b"], object)
     assert report({"word": words}, {"word": words.copy()}).is_faithful
