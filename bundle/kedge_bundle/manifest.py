@@ -126,6 +126,13 @@ class Artifact(_Part):
             raise ValueError(f"there is no {self.format} in {self.quantization}; expected one of {ARTIFACT_NAMES}")
         if self.verdict != "failed" and (self.quantization == "none") != (self.quantized is None):
             raise ValueError(f"'{self.name}' must say what it was judged by if, and only if, it is quantized")
+        if self.verdict != "failed" and (self.quantization == "none") != (self.verdict != "within-fidelity"):
+            raise ValueError(
+                f"'{self.name}' has the verdict '{self.verdict}': fidelity is for quantized artifacts, parity "
+                "for the others"
+            )
+        if self.quantized is not None and self.quantized.fidelity.verdict != self.verdict:
+            raise ValueError(f"'{self.name}' has the verdict '{self.verdict}', and its fidelity another one")
         if self.main_path not in {file.path for file in self.files}:
             raise ValueError(f"'{self.main_path}', which the {self.format} runtime reads, is not among the files")
         for names in (self.inputs, self.outputs):

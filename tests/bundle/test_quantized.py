@@ -48,7 +48,10 @@ def test_a_manifest_of_before_quantization_is_read(tmp_path: Path) -> None:
     [
         ({"quantization": "dynamic"}, "there is no onnx in dynamic"),
         ({"quantized": None}, "must say what it was judged by"),
-        ({"quantization": "none", "quantized": None}, "an artifact stands twice"),
+        ({"quantization": "none", "quantized": None, "verdict": "bit-exact"}, "an artifact stands twice"),
+        ({"quantization": "none", "quantized": None}, "fidelity is for quantized artifacts, parity for the others"),
+        ({"verdict": "bit-exact"}, "fidelity is for quantized artifacts, parity for the others"),
+        ({"verdict": "failed"}, "has the verdict 'failed', and its fidelity another one"),
         ({"quantization": "none"}, "must say what it was judged by"),
     ],
 )
