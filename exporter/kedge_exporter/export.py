@@ -30,6 +30,7 @@ from kedge_exporter.quantize import Quantizer
 from kedge_exporter.quantize_rows import rows_for
 from kedge_exporter.reference import check_answers, reference_answers
 from kedge_exporter.request import Exported, ExportRequest, FormatResult
+from kedge_exporter.rounding import settle
 from kedge_exporter.samples import draws, fitted_data
 from kedge_exporter.workshop import Workshop
 
@@ -97,7 +98,12 @@ def export(
         workshop = Workshop(frozen, draft, Prover.prepare(staged, work, reference.cases, processes), pool, progress)
         begun = [workshop.begin(name) for name in request.formats]
         made = [workshop.finish(artifact, proof) for artifact, proof in begun]
-    artifacts, reports = _require_proof(made)
+    settled = settle(loaded, reference.cases, tuple(report for _, report in made), draft.budget)
+    if settled.uncertain:
+        draft = replace(draft, notes=(*draft.notes, *settled.notes))
+        draft.write_golden([case for case in reference.cases if case.name not in settled.uncertain])
+    reports = settled.reports
+    artifacts = _require_proof([artifact for artifact, _ in made], reports)
     if rows is not None:
         smaller = Quantizer(loaded, frozen, draft, rows, work, progress).run(artifacts)
         draft, artifacts = replace(draft, notes=(*draft.notes, *smaller.notes)), smaller.artifacts
@@ -130,19 +136,15 @@ def _budget(precision: "Precision", computed: set[str], formats: tuple[FormatNam
     return Budget.for_precision("float32" if precision == "float64" and "tflite" in formats else precision)
 
 
-def _require_proof(
-    made: list[tuple[Artifact, ParityReport]],
-) -> tuple[tuple[Artifact, ...], tuple[ParityReport, ...]]:
+def _require_proof(made: list[Artifact], reports: tuple[ParityReport, ...]) -> tuple[Artifact, ...]:
     """The artifacts with their verdicts, or ParityNotProven unless every format was proven."""
-    reports = tuple(report for _, report in made)
     failures = [f"{report.format}: {report.first_failure()}" for report in reports if not report.is_proven]
     if failures or not reports:
         raise ParityNotProven("; ".join(failures) or "no format was requested", reports)
-    artifacts = tuple(
+    return tuple(
         artifact.model_copy(update={"verdict": report.verdict, "max_abs_error": report.max_abs_error})
-        for artifact, report in made
+        for artifact, report in zip(made, reports, strict=True)
     )
-    return artifacts, reports
 
 
 def _samples(path: Path | None) -> Tensors | None:

@@ -36,6 +36,7 @@ EXPORTED: dict[str, tuple[FormatName, ...]] = {
     "float16_gelu": ("onnx",),
     "words": ("onnx",),
     "known_words": EDGE,
+    "chaotic": ("onnx",),
 }
 NEEDS_OWN = {"one_row", "scorer", "pair", "captioner"}
 REFUSED: dict[str, tuple[FormatName, ...]] = {

@@ -129,6 +129,13 @@ def known_words() -> keras.Model:
     return keras.Model([word, code], layers.Embedding(8, 2, name="embedding")(joined))
 
 
+def chaotic() -> keras.Model:
+    """Grows the rounding of large inputs beyond the budget, in Keras as in every format."""
+    values = keras.Input((4096,), name="values")
+    sums = keras.ops.sum(keras.ops.reshape(values, (-1, 4, 1024)), axis=-1)
+    return keras.Model(values, layers.Identity(name="wave")(keras.ops.sin(sums)))
+
+
 def half() -> keras.Model:
     """Answers in bfloat16."""
     return keras.Sequential([keras.Input((3,)), layers.Dense(2, dtype="bfloat16", name="half")])
@@ -158,7 +165,7 @@ def bytecode() -> keras.Model:
 
 BUILDERS: tuple[Callable[[], Any], ...] = (
     cnn, sequential, dicts, lstm, augmented, grouped, nested, four_rows, deferred, one_row, scorer, pair, captioner,
-    echo, float16_gelu, words, known_words, half, stateful, bytecode,
+    echo, float16_gelu, words, known_words, chaotic, half, stateful, bytecode,
 )  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 """Every kind of model comes out proven, under its own names, with what is known of its inputs."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -26,6 +28,7 @@ NAMES = {
     "float16_gelu": (["values"], ["answer"]),
     "words": (["word"], ["embedding"]),
     "known_words": (["word", "code"], ["embedding"]),
+    "chaotic": (["values"], ["wave"]),
 }
 
 
@@ -61,6 +64,16 @@ def test_the_rows_of_a_first_call_are_no_promise(exports: Exports) -> None:
     assert manifest.signature.inputs[0].shape == (None, 5)
     assert [artifact.batch for artifact in manifest.artifacts] == ["dynamic"]
     assert any(note.startswith("the file records 2 rows") for note in manifest.notes)
+
+
+def test_where_keras_itself_rounds_beyond_the_budget_its_own_error_is_the_measure(exports: Exports) -> None:
+    bundle = exports.bundle("chaotic")
+    assert [note[:25] for note in bundle.manifest.notes] == ["on the case 'large-2' rou"]
+    assert "large-2" not in {case.name for case in bundle.golden}
+    proof = json.loads((bundle.directory / "parity.json").read_text())
+    (large,) = [case for case in proof["reports"][0]["cases"] if case["case"] == "large-2"]
+    assert large["outputs"][0]["reason"].startswith("Keras itself errs by")
+    assert 0 < large["outputs"][0]["max_abs_error"] <= large["outputs"][0]["allowed"]
 
 
 @pytest.mark.parametrize("format_name", ["onnx", "tflite"])
