@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := $(BIN)/uv
 
-.PHONY: setup demo test zoo check format lock protos images clean
+.PHONY: setup demo test zoo benchmark check format lock protos images clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets.
@@ -26,6 +26,9 @@ demo: setup ## Train, export, serve and query a digit classifier; print one tabl
 
 zoo: setup ## Export every model of the zoo and rewrite the tables of docs/models.md: about 20 minutes.
 	@$(BIN)/python -m tests.zoo.run --page
+
+benchmark: setup ## Keras' own exports against export-model, side by side: about 4 minutes on a quiet machine.
+	@$(BIN)/python benchmarks/export.py
 
 check: setup ## Format, lint and types: seconds, no models.
 	@scripts/check

@@ -129,7 +129,7 @@ def _measured(command: list[str]) -> Run:
         if process.returncode != 0:
             raise RuntimeError(f"{command[0]} ended with {process.returncode}: {errors.read()[-2000:]}")
     cpu = after.children_user + after.children_system - before.children_user - before.children_system
-    last = printed.strip().splitlines()[-1]
+    last = (printed.strip().splitlines() or [""])[-1]
     return Run(wall, cpu, peak / 1e6, json.loads(last) if last.startswith("{") else {})
 
 

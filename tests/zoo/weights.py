@@ -31,7 +31,8 @@ def vary(model: Any, seed: int = 7, gain: float = 1.0) -> Any:
         gain: the mean of what begins as one, and five times the deviation of what is drawn. Below one it is for deep
             networks: blocks add less to what they are given, as in trained ones, and betas are such that most values
             pass the rectifiers. Batch normalization and a rectifier at their first values make a rounding error larger
-            by a fifth, in every one of a hundred layers (Yang et al., Mean Field Theory of Batch Normalization, 2019).
+            by a fifth, in every one of a hundred layers (Yang et al., A Mean Field Theory of Batch Normalization,
+            2019).
     """
     rng = np.random.default_rng(seed)
     for layer in model._flatten_layers():
