@@ -188,7 +188,10 @@ class Recipe(_Part):
     options: dict[str, JsonValue] = Field(description="The flags that matter, with their defaults filled in.")
     data_sha256: str | None = Field(default=None, description="Of the file given with --data.")
     custom: dict[str, str] = Field(
-        default={}, description="The module given with --custom, first, and what it imported beside itself -> sha256."
+        default={}, description="The module given with --custom, first, and what it imported, from it -> sha256."
+    )
+    custom_packages: dict[str, str] = Field(
+        default={}, description="Installed packages that were imported beside those of the toolchain, with versions."
     )
 
 

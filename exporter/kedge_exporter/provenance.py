@@ -1,8 +1,10 @@
 """What made a bundle: what was asked, versions of packages, the platform, the CPU."""
 
+import os
 import platform
 import re
 import sys
+import sysconfig
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
@@ -13,6 +15,8 @@ from kedge_exporter.inspect import Contents
 from kedge_exporter.request import ExportRequest
 
 _OWN, _EXTRAS = "kedge", frozenset({"export"})
+_OWN_MODULES = frozenset({"kedge_bundle", "kedge_exporter", "__main__", "__mp_main__"})
+"""The last two are what is run: the export's process itself."""
 _TENSORFLOW_BUILDS = ("tensorflow", "tensorflow-cpu")
 """Any of them is what `tensorflow` is imported from."""
 
@@ -62,12 +66,19 @@ def installed_packages() -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+def are_installed(packages: dict[str, str]) -> bool:
+    """Whether these distributions are here in these very versions."""
+    here = {name: _distribution(name) for name in packages}
+    return all(found is not None and found.version == packages[name] for name, found in here.items())
+
+
 def recipe(request: ExportRequest) -> Recipe:
     """What was asked, so that it can be recognised; asked in the export's process, it knows the user's modules."""
     return Recipe(
         options=request.model_dump(mode="json", exclude=_DECIDES_NOTHING),
         data_sha256=None if request.data is None else sha256_of(request.data),
         custom={} if request.custom is None else _custom_files(request.custom),
+        custom_packages={} if request.custom is None else _custom_packages(),
     )
 
 
@@ -93,21 +104,40 @@ def cpu_flags(cpuinfo: Path) -> tuple[str, ...]:
 
 
 def _custom_files(module: Path) -> dict[str, str]:
-    """The user's module, first, and what it imported from beside itself, by path; not installed packages."""
+    """The user's module, first, and the files that it imported, by their path from it; not installed packages."""
     main = module.resolve()
-    directory = main.parent
-    beside: set[Path] = set()
-    for loaded in list(sys.modules.values()):
-        origin = getattr(loaded, "__file__", None)
-        path = Path(origin).resolve() if origin else None
-        if path is not None and path.is_relative_to(directory) and path.suffix == ".py" and not _is_installed(path):
-            beside.add(path)
-    files = [main, *sorted(beside - {main})]
-    return {path.relative_to(directory).as_posix(): sha256_of(path) for path in files}
+    imported = {path for path in _imported().values() if not _is_installed(path)}
+    files = [main, *sorted(imported - {main})]
+    return {Path(os.path.relpath(path, main.parent)).as_posix(): sha256_of(path) for path in files}
+
+
+def _custom_packages() -> dict[str, str]:
+    """The installed distributions of what is imported, by name, less those that take part in every export."""
+    known = installed_packages()
+    homes = metadata.packages_distributions()
+    tops = {name.partition(".")[0] for name, path in _imported().items() if _is_installed(path)}
+    found = {_normal(home) for top in tops for home in homes.get(top, ())} - known.keys()
+    return {name: metadata.version(name) for name in sorted(found)}
+
+
+def _imported() -> dict[str, Path]:
+    """The files of the modules that are imported, by module; not those of Python and of Kedge itself."""
+    found: dict[str, Path] = {}
+    for name, module in list(sys.modules.items()):
+        origin = getattr(module, "__file__", None)
+        path = Path(origin).resolve() if isinstance(origin, str) else None
+        is_of_kedge = name.partition(".")[0] in _OWN_MODULES
+        if path is not None and path.is_file() and not is_of_kedge and not _is_of_python(path):
+            found[name] = path
+    return found
+
+
+def _is_of_python(path: Path) -> bool:
+    return not _is_installed(path) and path.is_relative_to(Path(sysconfig.get_path("stdlib")).resolve())
 
 
 def _is_installed(path: Path) -> bool:
-    return "site-packages" in path.parts or path.is_relative_to(Path(sys.prefix).resolve())
+    return not {"site-packages", "dist-packages"}.isdisjoint(path.parts)
 
 
 def _required(requirements: Iterable[str], extras: frozenset[str]) -> list[tuple[str, frozenset[str]]]:

@@ -13,7 +13,7 @@ from kedge_bundle.manifest import Manifest, read_manifest
 from kedge_bundle.store import Bundle, open_bundle, sha256_of, versions
 from kedge_exporter.errors import ExportError
 from kedge_exporter.inspect import content_sha256_of
-from kedge_exporter.provenance import is_this_toolchain, recipe
+from kedge_exporter.provenance import are_installed, is_this_toolchain, recipe
 from kedge_exporter.publish import PROOF, Proof
 from kedge_exporter.request import Exported, ExportRequest, FormatResult
 
@@ -65,12 +65,13 @@ def _is_same(request: ExportRequest, manifest: Manifest) -> bool:
     return (
         (asked.options, asked.data_sha256) == (then.options, then.data_sha256)
         and _has_same_custom(request.custom, then.custom)
+        and are_installed(then.custom_packages)
         and _is_same_model(request, manifest)
     )
 
 
 def _has_same_custom(module: Path | None, then: dict[str, str]) -> bool:
-    """Whether the user's module, and all that it imported from beside itself then, still hold the same."""
+    """Whether the user's module, and all the files that it imported then, still hold the same."""
     if module is None:
         return not then
     directory = module.resolve().parent

@@ -1,7 +1,7 @@
 """What the manifest records of the machine."""
 
-import importlib
 import platform
+import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kedge_bundle.manifest import Recipe
 from kedge_bundle.store import sha256_of
-from kedge_exporter.provenance import cpu_flags, installed_packages, is_this_toolchain, recipe, toolchain
+from kedge_exporter.provenance import are_installed, cpu_flags, installed_packages, is_this_toolchain, recipe, toolchain
 from kedge_exporter.request import ExportRequest
 
 
@@ -51,22 +52,45 @@ def test_packages_are_those_that_the_export_needs_down_to_the_last_and_no_others
     assert list(packages) == sorted(packages)
 
 
-def test_the_recipe_counts_files_by_their_content_and_options_by_their_value(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+IMPORTING = """
+import sys
+sys.path += ["here", "elsewhere"]
+import away, iniconfig, json, keras_file, near
+from pathlib import Path
+from kedge_exporter.provenance import recipe
+from kedge_exporter.request import ExportRequest
+request = ExportRequest(
+    model=Path("m.keras"), name="m", data=Path("data.npz"), custom=Path("here/own.py"), opset=15
+)
+print(recipe(request).model_dump_json())
+"""
+
+
+def test_the_recipe_counts_files_by_their_content_and_options_by_their_value(tmp_path: Path) -> None:
     (tmp_path / "data.npz").write_bytes(b"rows")
-    (tmp_path / "own.py").write_text("import nothing_of_the_kind\n")
-    (tmp_path / "near.py").write_text("")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setitem(sys.modules, "near", importlib.import_module("near"))
-    request = ExportRequest(
-        model=Path("m.keras"), name="m", data=tmp_path / "data.npz", custom=tmp_path / "own.py", opset=15
+    for path in ("here/own.py", "here/near.py", "elsewhere/away.py", "here/keras_file/__init__.py"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(f"# {path}\n")
+    # In a process of its own: what an export imported is what counts, and the tests import a lot.
+    finished = subprocess.run(
+        [sys.executable, "-P", "-c", IMPORTING], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    made = recipe(request)
+    made = Recipe.model_validate_json(finished.stdout)
     assert (made.options["opset"], made.options["seed"]) == (15, 0)
     assert made.options["formats"] == ["saved_model", "tflite", "onnx"]
     assert made.options.keys().isdisjoint({"model", "output", "is_forced", "command"})
     assert made.data_sha256 == sha256_of(tmp_path / "data.npz")
-    assert made.custom == {name: sha256_of(tmp_path / name) for name in ("own.py", "near.py")}
+    names = ("own.py", "../elsewhere/away.py", "keras_file/__init__.py", "near.py")
+    assert made.custom == {name: sha256_of(tmp_path / "here" / name) for name in names}
     assert next(iter(made.custom)) == "own.py"
-    assert recipe(ExportRequest(model=Path("m.keras"), name="m")).custom == {}
+    assert made.custom_packages == {"iniconfig": metadata.version("iniconfig")}
+    plain = recipe(ExportRequest(model=Path("m.keras"), name="m"))
+    assert (plain.custom, plain.custom_packages) == ({}, {})
+
+
+def test_packages_of_the_users_are_there_in_their_very_versions_or_they_are_not() -> None:
+    there = {"iniconfig": metadata.version("iniconfig")}
+    assert are_installed({})
+    assert are_installed(there)
+    assert not are_installed(there | {"iniconfig": "0.0"})
+    assert not are_installed(there | {"no-such-distribution-of-anyones": "1"})

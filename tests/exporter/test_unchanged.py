@@ -186,6 +186,16 @@ def test_another_toolchain_is_another_export(change: Callable[[Any], dict[str, A
 
 
 @pytest.mark.usefixtures("place")
+def test_another_version_of_a_package_that_the_users_module_imports_is_another_export() -> None:
+    changed_manifest(
+        lambda manifest: manifest.model_copy(
+            update={"recipe": manifest.recipe and manifest.recipe.model_copy(update={"custom_packages": {"gone": "1"}})}
+        )
+    )
+    assert find(asked()) == Found()
+
+
+@pytest.mark.usefixtures("place")
 @pytest.mark.parametrize("argument", ["model", "data"])
 def test_a_pipe_is_left_for_the_export_to_read(argument: str) -> None:
     os.mkfifo("pipe")
