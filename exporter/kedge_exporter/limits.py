@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -124,12 +125,22 @@ class Watch:
 
 
 def kill_family(pid: int) -> None:
-    """Kill a process and its descendants, children first, so that none is left behind."""
-    for one in reversed(family(pid)):
-        try:
-            os.kill(one, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
+    """Kill a process and its descendants, so that none is left behind.
+
+    All are stopped first, and looked for again until there is none that is new: who is stopped starts no more children.
+    """
+    stopped: list[int] = []
+    while new := [one for one in family(pid) if one not in stopped]:
+        for one in new:
+            _send(one, signal.SIGSTOP)
+        stopped += new
+    for one in stopped:
+        _send(one, signal.SIGKILL)
+
+
+def _send(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):  # it ended by itself
+        os.kill(pid, number)
 
 
 def is_crash_while_reading(phase: str, code: int) -> bool:

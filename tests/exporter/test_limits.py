@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from kedge_exporter.errors import ExportCrashed, ModelRefused
-from kedge_exporter.limits import Limits, Watch, default_memory_bytes, family, is_crash_while_reading, used_bytes
+from kedge_exporter.limits import (
+    Limits,
+    Watch,
+    default_memory_bytes,
+    family,
+    is_crash_while_reading,
+    kill_family,
+    used_bytes,
+)
 from tests.exporter.conftest import Run
 
 MB = 1 << 20
@@ -54,6 +62,23 @@ def test_memory_is_that_of_children_too_and_a_limit_ends_them_all(parent: "subpr
     assert isinstance(watch.verdict, ModelRefused)
     assert "the limit of 150 MB" in str(watch.verdict)
     assert used_bytes(parent.pid) == 0
+
+
+SPAWNING = """
+import subprocess, sys
+while True:
+    print(subprocess.Popen(["/bin/sleep", "60"]).pid, flush=True)
+"""
+
+
+def test_a_process_that_goes_on_starting_others_leaves_none_of_them() -> None:
+    with subprocess.Popen([sys.executable, "-c", SPAWNING], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        first = int(process.stdout.readline())
+        kill_family(process.pid)
+        assert process.wait(20) == -9
+        children = [first, *map(int, filter(str.isdigit, process.stdout.read().splitlines()))]
+    wait_for("the children to end", lambda: not any(map(is_alive, children)))
 
 
 @pytest.mark.parametrize(
