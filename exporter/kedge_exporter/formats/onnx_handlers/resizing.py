@@ -12,7 +12,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from kedge_exporter.formats.onnx_handlers.rewriting import FLOATS, NoOnnxForm, Rewriting
+from kedge_exporter.formats.onnx_handlers.rewriting import NoOnnxForm, Rewriting
 
 _Resize = Callable[[NDArray[Any], list[int], int], Any]
 """Resizes an image to a size as the node would resize one of its axes: image, size, axis (0 rows, 1 columns)."""
@@ -23,7 +23,7 @@ _OF_A_SHAPE = {"Cast", "Slice", "StridedSlice", "Squeeze", "Identity", "Gather"}
 
 def resize_bilinear(new: Rewriting) -> None:
     """`ResizeBilinear` answers float32 whatever it reads; tf2onnx, which does the rest, forgets that."""
-    if new.dtype(new.inputs[0]) not in FLOATS:
+    if new.dtype(new.inputs[0]) != TensorProto.FLOAT:
         new.cast_input(0, TensorProto.FLOAT)
 
 

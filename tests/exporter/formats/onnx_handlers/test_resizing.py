@@ -36,6 +36,10 @@ CASES = {
     "bytes, bilinear": Case(
         lambda tf, x: tf.image.resize(x, (9, 4)), (integers(0, 256, 2, 6, 7, 3, dtype="uint8"),), tolerance=1e-4
     ),
+    **{
+        f"{dtype}, bilinear": Case(lambda tf, x: tf.image.resize(x, (9, 4)) + 1.0, (IMAGE.astype(dtype),))
+        for dtype in ("float16", "float64")
+    },
     "unknown sizes": Case(
         lambda tf, x: tf.image.resize(x, (3, 4), "bicubic"),
         (IMAGE,),
