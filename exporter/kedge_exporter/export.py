@@ -6,13 +6,12 @@ Keras and TensorFlow come in only after the file was read as data; that is why t
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from kedge_bundle.cases import read_npz
 from kedge_bundle.errors import SamplesInvalid
-from kedge_bundle.manifest import Artifact, FormatName
+from kedge_bundle.manifest import Artifact
 from kedge_bundle.memory import give_back
-from kedge_bundle.parity import Budget, ParityReport
+from kedge_bundle.parity import ParityReport
 from kedge_bundle.signature import Signature, Tensors
 from kedge_bundle.stats import InputStats
 from kedge_exporter import reproducible
@@ -23,6 +22,7 @@ from kedge_exporter.formats import check_size
 from kedge_exporter.input_statistics import input_statistics
 from kedge_exporter.inspect import inspect
 from kedge_exporter.progress import Progress
+from kedge_exporter.proof_budget import budget_of
 from kedge_exporter.proof_processes import FreshProcesses, ProofProcesses
 from kedge_exporter.prove import Prover
 from kedge_exporter.publish import Draft, publish
@@ -33,9 +33,6 @@ from kedge_exporter.request import Exported, ExportRequest, FormatResult
 from kedge_exporter.rounding import settle
 from kedge_exporter.samples import draws, fitted_data
 from kedge_exporter.workshop import Workshop
-
-if TYPE_CHECKING:
-    from kedge_exporter.keras_model import Precision
 
 
 def export(
@@ -82,15 +79,16 @@ def export(
         check_answers(reference.cases, frozen.signature)
         give_back()
         phase.detail = f"{len(frozen.function.graph.get_operations())} nodes"
+    budget, budget_notes = budget_of(loaded.precision, frozen.precisions, request.formats)
     draft = Draft(
         request=request,
         contents=contents,
         signature=frozen.signature,
         input_stats=stats,
-        budget=_budget(loaded.precision, frozen.precisions, request.formats),
+        budget=budget,
         staged=staged,
         advice=advice,
-        notes=(*loaded.notes, *notes, *stats_notes, *reference.notes),
+        notes=(*loaded.notes, *notes, *stats_notes, *reference.notes, *budget_notes),
     )
     draft.write_golden(reference.cases)
     # A proof runs in a process of its own while the next format is converted.
@@ -122,18 +120,6 @@ def export(
         notes=manifest.notes,
         seconds=progress.seconds,
     )
-
-
-def _budget(precision: "Precision", computed: set[str], formats: tuple[FormatName, ...]) -> Budget:
-    """How far answers may be off: by the precision of the layers, of single ops in them, and of LiteRT.
-
-    One budget judges every format, and LiteRT answers a model in float64 with the digits of float32.
-    """
-    halves: tuple[Precision, ...] = ("bfloat16", "float16")
-    for half in halves:
-        if half in computed:
-            return Budget.for_precision(half)
-    return Budget.for_precision("float32" if precision == "float64" and "tflite" in formats else precision)
 
 
 def _require_proof(made: list[Artifact], reports: tuple[ParityReport, ...]) -> tuple[Artifact, ...]:

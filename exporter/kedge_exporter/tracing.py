@@ -18,7 +18,7 @@ from kedge_exporter.tables import Table, tables_of
 
 _LOOPS = {"While", "StatelessWhile"}
 """Freezing takes the weights out of what they carry round, and their outputs move up."""
-_PASSING = {"Placeholder", "Cast", "Identity"}
+_PASSING = {"Const", "Placeholder", "Cast", "Identity"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Frozen:
 
     @property
     def precisions(self) -> set[str]:
-        """The dtypes of floats that it computes in; what only passes a cast at the border does not count."""
+        """The dtypes of floats that it computes in; what is only held, or passes a cast, does not count."""
         operations = self.function.graph.get_operations()
         computed = {tensor.dtype for found in operations if found.type not in _PASSING for tensor in found.outputs}
         return {dtype.name for dtype in computed if dtype.is_floating}
