@@ -14,6 +14,7 @@ from kedge_bundle.memory import give_back
 from kedge_bundle.parity import ParityReport
 from kedge_bundle.signature import Signature, Tensors
 from kedge_bundle.stats import InputStats
+from kedge_bundle.store import sha256_of
 from kedge_exporter import reproducible
 from kedge_exporter.advice import advise
 from kedge_exporter.advice_graph import Subject
@@ -57,7 +58,7 @@ def export(
     with progress.phase("inspect") as phase:
         contents = inspect(request.model, copy_into=work, has_custom=request.custom is not None)
         check_size(contents.weight_bytes)
-        data = _samples(request.data)
+        data, data_sha256 = _samples(request.data)
         phase.detail = f"{contents.class_name}, saved by Keras {contents.keras_version}, {contents.bytes:,} bytes"
     processes.expect(request.formats)
     with progress.phase("load") as phase:
@@ -89,6 +90,7 @@ def export(
         staged=staged,
         advice=advice,
         notes=(*loaded.notes, *notes, *stats_notes, *reference.notes, *budget_notes),
+        data_sha256=data_sha256,
     )
     draft.write_golden(reference.cases)
     # A proof runs in a process of its own while the next format is converted.
@@ -133,9 +135,10 @@ def _require_proof(made: list[Artifact], reports: tuple[ParityReport, ...]) -> t
     )
 
 
-def _samples(path: Path | None) -> Tensors | None:
+def _samples(path: Path | None) -> tuple[Tensors | None, str | None]:
+    """The user's samples and the hash of their file: later on, another one may lie in its place."""
     try:
-        return None if path is None else read_npz(path)
+        return (None, None) if path is None else (read_npz(path), sha256_of(path))
     except SamplesInvalid as error:
         raise UsageError(f"--data {error}") from error
 

@@ -72,11 +72,16 @@ def are_installed(packages: dict[str, str]) -> bool:
     return all(found is not None and found.version == packages[name] for name, found in here.items())
 
 
-def recipe(request: ExportRequest) -> Recipe:
-    """What was asked, so that it can be recognised; asked in the export's process, it knows the user's modules."""
+def recipe(request: ExportRequest, data_sha256: str | None) -> Recipe:
+    """What was asked, so that it can be recognised; asked in the export's process, it knows the user's modules.
+
+    Args:
+        request: the flags.
+        data_sha256: of the file given with --data, as it was when it was read.
+    """
     return Recipe(
         options=request.model_dump(mode="json", exclude=_DECIDES_NOTHING),
-        data_sha256=None if request.data is None else sha256_of(request.data),
+        data_sha256=data_sha256,
         custom={} if request.custom is None else _custom_files(request.custom),
         custom_packages={} if request.custom is None else _custom_packages(),
     )

@@ -39,7 +39,11 @@ class Proof(BaseModel):
 
 @dataclass(frozen=True)
 class Draft:
-    """Everything that a manifest says before anything is proven."""
+    """Everything that a manifest says before anything is proven.
+
+    Attributes:
+        data_sha256: of the file given with --data, as it was when it was read.
+    """
 
     request: ExportRequest
     contents: Contents
@@ -49,6 +53,7 @@ class Draft:
     staged: Path
     advice: tuple[Advice, ...] = ()
     notes: tuple[str, ...] = ()
+    data_sha256: str | None = None
 
     def manifest(self, artifacts: tuple[Artifact, ...], version: int = 1) -> Manifest:
         """The manifest with these artifacts; `golden.npz` and `parity.json` as they are now."""
@@ -76,8 +81,8 @@ class Draft:
 
     @cached_property
     def recipe(self) -> Recipe:
-        """What was asked; it reads the files that were given."""
-        return recipe(self.request)
+        """What was asked; it reads the modules that were imported."""
+        return recipe(self.request, self.data_sha256)
 
     @property
     def options(self) -> ConvertOptions:

@@ -61,7 +61,8 @@ def _is_same(request: ExportRequest, manifest: Manifest) -> bool:
         return False
     if then is None or not is_this_toolchain(manifest.toolchain):
         return False
-    asked = recipe(request.model_copy(update={"custom": None}))
+    data_sha256 = None if request.data is None else sha256_of(request.data)
+    asked = recipe(request.model_copy(update={"custom": None}), data_sha256)
     return (
         (asked.options, asked.data_sha256) == (then.options, then.data_sha256)
         and _has_same_custom(request.custom, then.custom)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from kedge_bundle.manifest import Manifest, read_manifest, write_manifest
+from kedge_bundle.store import sha256_of
 from kedge_exporter.errors import NotReproducible
 from kedge_exporter.inspect import inspect
 from kedge_exporter.progress import Progress
@@ -164,6 +165,19 @@ def test_another_content_of_a_file_is_another_export(place: Path, file: str) -> 
     else:
         (place / file).write_bytes((place / file).read_bytes() + b"\n")
     assert find(asked()) == Found()
+
+
+def test_samples_that_are_replaced_while_they_are_exported_are_not_taken_for_those_that_were(place: Path) -> None:
+    before = sha256_of(place / "samples.npz")
+    # The module is imported after the samples were read.
+    replacing = "import numpy, pathlib\nnumpy.savez(pathlib.Path('samples.npz'), pixels=numpy.ones((9, 8, 8, 1)))\n"
+    (place / "own.py").write_text(replacing)
+    finished = run_command(place, "cnn.keras", "--formats", "tflite", *ARGUMENTS[3:])
+    assert finished.returncode == 0, finished.stderr
+    made = read_manifest(place / "models" / "cnn" / "2").recipe
+    assert made is not None
+    assert made.data_sha256 == before != sha256_of(place / "samples.npz")
+    assert find(asked(formats=("tflite",))) == Found()
 
 
 @pytest.mark.parametrize(
