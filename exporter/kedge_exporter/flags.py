@@ -8,7 +8,7 @@ from typing import NoReturn
 from kedge_bundle.manifest import FORMATS, HIGHEST_VERSION, MODEL_NAME, FormatName
 from kedge_exporter.errors import EXIT_CODES, UsageError
 from kedge_exporter.limits import Limits, default_memory_bytes
-from kedge_exporter.quantize_flags import QUANTIZE_CHOICES, wanted_artifacts
+from kedge_exporter.quantize_flags import QUANTIZE_CHOICES, default_thresholds, wanted_artifacts
 from kedge_exporter.request import HIGHEST_OPSET, LOWEST_OPSET, ExportRequest
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]+")
@@ -89,12 +89,12 @@ def _add_quantization(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--min-snr-db",
         type=float,
-        help="the least signal-to-noise of a quantized artifact (default: float16 40, dynamic 20, int8 15)",
+        help=f"the least signal-to-noise of a quantized artifact (default: {default_thresholds('min_snr_db')})",
     )
     parser.add_argument(
         "--min-agreement",
         type=float,
-        help="the least top-1 agreement, 0 to 1 (default: float16 0.99, dynamic 0.97, int8 0.95)",
+        help=f"the least top-1 agreement, 0 to 1 (default: {default_thresholds('min_agreement')})",
     )
     parser.add_argument(
         "--measure", action="store_true", help="measure latencies on this machine (--quantize does it in any case)"

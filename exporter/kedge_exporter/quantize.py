@@ -17,18 +17,12 @@ from kedge_exporter.formats.quantized import Task, quantize
 from kedge_exporter.measure import Measured, MeasureJob, measure
 from kedge_exporter.progress import Progress
 from kedge_exporter.publish import GOLDEN, Draft
+from kedge_exporter.quantize_flags import THRESHOLDS
 from kedge_exporter.quantize_rows import Rows
 
 if TYPE_CHECKING:
     from kedge_exporter.keras_model import LoadedModel
     from kedge_exporter.tracing import Frozen
-
-THRESHOLDS: dict[Quantization, FidelityBudget] = {
-    "float16": FidelityBudget(min_snr_db=40, min_agreement=0.99),
-    "dynamic": FidelityBudget(min_snr_db=20, min_agreement=0.97),
-    "int8": FidelityBudget(min_snr_db=15, min_agreement=0.95),
-}
-"""What is asked unless the user says otherwise; docs/quantization.md has what was measured."""
 
 _REPLAY_RTOL: dict[Quantization, float] = {"float16": 1e-2, "dynamic": 2e-2, "int8": 2e-2}
 """The error of a replay on another processor, as a share of the output's largest value; of int8, two or three steps."""

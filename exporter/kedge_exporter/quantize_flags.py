@@ -1,16 +1,29 @@
-"""What `--quantize` may say, and which artifacts it asks for."""
+"""What `--quantize` may say, which artifacts it asks for, and what they must reach."""
 
 import argparse
 import math
+from typing import Literal
 
-from kedge_bundle.manifest import ARTIFACT_NAMES, ArtifactName, FormatName
+from kedge_bundle.fidelity import FidelityBudget
+from kedge_bundle.manifest import ARTIFACT_NAMES, ArtifactName, FormatName, Quantization
 from kedge_exporter.errors import UsageError
 
-_KINDS = ("float16", "dynamic", "int8")
+THRESHOLDS: dict[Quantization, FidelityBudget] = {
+    "float16": FidelityBudget(min_snr_db=40, min_agreement=0.99),
+    "dynamic": FidelityBudget(min_snr_db=20, min_agreement=0.97),
+    "int8": FidelityBudget(min_snr_db=15, min_agreement=0.95),
+}
+"""What is asked unless the user says otherwise; docs/quantization.md has what was measured."""
+
 _QUANTIZED: tuple[ArtifactName, ...] = tuple(name for name in ARTIFACT_NAMES if "-" in name)
 
-QUANTIZE_CHOICES: tuple[str, ...] = (*_KINDS, *_QUANTIZED)
+QUANTIZE_CHOICES: tuple[str, ...] = (*THRESHOLDS, *_QUANTIZED)
 """A kind stands for that kind in every format which has it; a name for one artifact."""
+
+
+def default_thresholds(name: Literal["min_snr_db", "min_agreement"]) -> str:
+    """One threshold of every kind, for the help."""
+    return ", ".join(f"{kind} {getattr(budget, name):g}" for kind, budget in THRESHOLDS.items())
 
 
 def wanted_artifacts(flags: argparse.Namespace, formats: tuple[FormatName, ...]) -> tuple[ArtifactName, ...]:
