@@ -6,6 +6,8 @@
 - `TimeDistributed` over an unknown number of steps takes the number of rows for it, and answers so many steps.
 - TensorFlow's scopes take few characters, but a layer may be called anything.
 - `keras.ops.image.resize` asks whether its size is positive, which a size that is known only at run time cannot answer.
+- `keras.ops.repeat` (nearest upsampling) computes its shape in the graph. The TFLite converter loses it where a part is
+  open, and after a few of them in a row: convolutions behind it, in a U-Net, had no channels or one row at a time.
 """
 
 import inspect
@@ -13,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from kedge_exporter.naming import scope_name
@@ -24,6 +27,7 @@ def mend() -> None:
     for holder, name, mended in (
         (nn, "conv", _moving_channels),
         (nn, "conv_transpose", _moving_channels),
+        (keras.src.backend.numpy, "repeat", _keeping_sizes),
         (keras.layers.TimeDistributed, "call", _folding_steps),
         (keras.src.backend.name_scope, "__init__", _taking_any_name),
         (keras.src.ops.image, "resize", _taking_open_sizes),  # where Keras' layers find it
@@ -48,6 +52,20 @@ def _moving_channels(convolve: Callable[..., Any]) -> Callable[..., Any]:
         return _channels_to_front(convolve(*call.args, **call.kwargs))
 
     return moved
+
+
+def _keeping_sizes(repeat: Callable[..., Any]) -> Callable[..., Any]:
+    """The same repetition, whose shape is known as far as that of `x` is; not computed when the graph runs."""
+
+    def repeated(x: Any, repeats: Any, axis: int | None = None) -> Any:
+        if not isinstance(repeats, int) or axis is None or not tf.is_symbolic_tensor(x) or x.shape.rank is None:
+            return repeat(x, repeats, axis)
+        length = x.shape[axis]
+        if length is None:
+            return tf.gather(x, tf.range(tf.shape(x)[axis] * repeats) // repeats, axis=axis)
+        return tf.gather(x, np.repeat(np.arange(length, dtype=np.int32), repeats), axis=axis)
+
+    return repeated
 
 
 def _folding_steps(call: Callable[..., Any]) -> Callable[..., Any]:

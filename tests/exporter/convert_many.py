@@ -87,7 +87,7 @@ def outcome(loaded: LoadedModel, *, only_bytes: bool) -> dict[str, Any]:
                 onnx.convert(frozen, Path(directory), ConvertOptions())
     except FormatImpossible as error:
         return {"refusal": str(error)}
-    made = {"sha256": hashlib.sha256(content).hexdigest()}
+    made = {"sha256": hashlib.sha256(content).hexdigest(), "batch": artifact.batch}
     return made if only_bytes else made | compare(loaded, artifact, content)
 
 

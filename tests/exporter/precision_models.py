@@ -89,6 +89,23 @@ def open_images() -> keras.Model:
     return keras.Model(image, ResizeLike(name="like")([x, image]), name="open")
 
 
+def upsampled() -> keras.Model:
+    """A decoder of images of one size, whose shapes the converter would have to follow through eight repetitions."""
+    image = keras.Input((4, 4, 8), name="image")
+    x = shortcut = image
+    for channels in (8, 4, 3):
+        x = layers.UpSampling2D()(layers.Conv2DTranspose(channels, 3, padding="same")(x))
+        x = shortcut = layers.Add()([x, layers.Conv2D(channels, 1)(layers.UpSampling2D()(shortcut))])
+    return keras.Model(image, layers.UpSampling2D((1, 3))(x), name="upsampled")
+
+
+def upsampled_open() -> keras.Model:
+    """Nearest upsampling of images of any size."""
+    image = keras.Input((None, None, 4), name="image")
+    x = layers.Conv2D(3, 1)(layers.UpSampling2D()(image))
+    return keras.Model(image, layers.Conv2D(2, 1)(layers.UpSampling2D((2, 1))(x)), name="upsampled_open")
+
+
 @keras.saving.register_keras_serializable("own")
 class ResizeLike(layers.Layer):
     """Resizes one image to the size of another."""
@@ -127,5 +144,6 @@ def quantized() -> keras.Model:
 
 CONVERTED: tuple[Callable[[], keras.Model], ...] = (
     mixed_float16, mixed_bfloat16, float16, float64, policy_map, single_ops, looked_up, odd_names, open_images,
+    upsampled, upsampled_open,
 )  # fmt: skip
 REFUSED: tuple[Callable[[], keras.Model], ...] = (stubborn, quantized)
