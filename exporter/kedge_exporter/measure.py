@@ -138,6 +138,10 @@ def _measured(job: MeasureJob) -> Measured:
         fidelity = judge(artifact.name, rows.outputs, answers, job.budget, job.source)
         # What an integer kernel makes of NaN is nobody's promise: no replay can ask for it.
         golden = [case for case in read_cases(job.golden) if all(map(_is_finite, case.inputs.values()))]
+        if not golden:
+            return _failed(
+                job, "every golden case holds NaN or infinities, so that no replay could ask for its answers"
+            )
         own = [Case(case.name, {}, runtime.run(case.inputs)) for case in golden]
         latency = _latency(runtime, first)
     write_cases(job.own_answers, own)

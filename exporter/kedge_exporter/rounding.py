@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from kedge_bundle.cases import Case
 from kedge_bundle.parity import Budget, CaseParity, OutputParity, ParityReport, largest_values, report, worst
+from kedge_exporter.errors import ModelRefused
 
 if TYPE_CHECKING:
     from kedge_exporter.keras_model import LoadedModel
@@ -75,14 +76,14 @@ def _own_errors(
 
     try:
         exact = rebuild(loaded, "float64")
-    except CannotRebuild:
+        exactly = {case.name: exact.answer({name: _wide(a) for name, a in case.inputs.items()}) for case in cases}
+    except (CannotRebuild, ModelRefused):  # it has no answers in float64
         return None
     largest = largest_values(case.outputs for case in cases)
     own: dict[tuple[str, str], float] = {}
     for case in cases:
-        answers = exact.answer({name: _wide(array) for name, array in case.inputs.items()})
         for name, array in case.outputs.items():
-            error, scale = _error(array, answers[name])
+            error, scale = _error(array, exactly[case.name][name])
             if case.name in names:
                 own[case.name, name] = error
             elif error > budget.allowed(scale, largest.get(name, 0.0)):

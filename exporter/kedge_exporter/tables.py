@@ -64,4 +64,9 @@ def _table(placeholder: str, resource: Any) -> Table:  # noqa: ANN401
     keys, values = (tensor.numpy() for tensor in resource.export())
     order = np.argsort(keys, kind="stable")  # a hash table lists its entries in another order in every process
     default = np.asarray(resource._default_value)  # noqa: SLF001 (only the immutable ones have a property for it)
+    if values.ndim != 1 or default.ndim:
+        raise ModelRefused(
+            f"'{placeholder}' reads a table with values of the shape {list(values.shape[1:])}; expected one value for "
+            "each key: look up an index, and gather the row of a weight"
+        )
     return Table(placeholder, keys[order], values[order], default.item(), resource)

@@ -103,3 +103,11 @@ def test_golden_cases_with_nan_are_not_answered(job: MeasureJob, tmp_path: Path)
     write_cases(tmp_path / "golden.npz", [Case("bad", bad, golden[0].outputs), *golden])
     measured(job.model_copy(update={"golden": tmp_path / "golden.npz"}), tmp_path)
     assert [case.name for case in read_cases(job.own_answers)] == ["case0"]
+
+
+def test_golden_cases_that_all_hold_nan_leave_nothing_to_replay(job: MeasureJob, tmp_path: Path) -> None:
+    (golden,) = read_cases(job.golden)[:1]
+    bad = {name: np.full_like(array, np.nan) for name, array in golden.inputs.items()}
+    write_cases(tmp_path / "golden.npz", [Case("bad", bad, golden.outputs)])
+    said = failure(job.model_copy(update={"golden": tmp_path / "golden.npz"}), tmp_path)
+    assert said.startswith("every golden case holds NaN or infinities")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from kedge_bundle.manifest import Artifact, FormatName
 from kedge_exporter.errors import FormatImpossible
+from kedge_exporter.request import HIGHEST_OPSET
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +33,7 @@ _MODULES: dict[FormatName, str] = {
 class ConvertOptions:
     """What a user may say about conversion."""
 
-    opset: int = 18
+    opset: int = HIGHEST_OPSET
 
 
 def check_size(weight_bytes: int) -> None:

@@ -79,11 +79,28 @@ def convert(directory: Path) -> None:
 def load(directory: Path) -> None:
     import tensorflow as tf
 
+    print(json.dumps(["vectors", refusal_of_vectors(tf)]), flush=True)
     for name, array, _ in models():
         with np.load(directory / name / "answers.npz", allow_pickle=True) as expected:
             serve = tf.saved_model.load(directory / name / "saved").signatures["serving_default"]
             answers = {output: tensor.numpy() for output, tensor in serve(x=tf.constant(array)).items()}
             print(json.dumps([name, compared(answers, {output: expected[output] for output in answers})]), flush=True)
+
+
+def refusal_of_vectors(tf: Any) -> str:  # noqa: ANN401
+    """What is said of a table that answers two numbers for a word."""
+    from kedge_exporter.errors import ModelRefused
+    from kedge_exporter.tables import tables_of
+
+    module = tf.Module()
+    module.pairs = tf.lookup.experimental.MutableHashTable(tf.string, tf.int64, default_value=[0, 0])
+    module.pairs.insert(["a"], [[1, 2]])
+    traced = tf.function(module.pairs.lookup).get_concrete_function(tf.TensorSpec([None], tf.string))
+    try:
+        tables_of(traced, traced, module)
+    except ModelRefused as error:
+        return str(error)
+    return "taken"
 
 
 def compared(answers: dict[str, NDArray[Any]], expected: dict[str, NDArray[Any]]) -> str:

@@ -63,6 +63,12 @@ def test_a_refusal_names_the_format_the_layer_the_op_and_what_to_do(in_onnx: Out
     assert all(words in said for words in REFUSED[name]), said
 
 
+def test_a_table_of_vectors_is_refused(in_saved_model: Outcomes) -> None:
+    said = in_saved_model["vectors"]
+    assert "values of the shape [2]; expected one value for each key" in said
+    assert said.endswith("look up an index, and gather the row of a weight")
+
+
 @pytest.mark.parametrize("name", [*CONVERTED, *REFUSED])
 def test_a_saved_model_brings_its_tables_into_a_fresh_process(in_saved_model: Outcomes, name: str) -> None:
     assert in_saved_model[name] == "equal"
