@@ -9,9 +9,11 @@ from kedge_exporter.formats.onnx_handlers import (
     fourier,
     logarithms,
     lookup,
+    nearest,
     resizing,
     scattering,
     strings,
+    transposed,
     vectors,
 )
 from kedge_exporter.formats.onnx_handlers.erfc import erfc
@@ -33,6 +35,8 @@ def handlers(tables: tuple[Table, ...]) -> dict[str, Handler]:
         "Complex": fourier.make_complex,
         "ComplexAbs": fourier.absolute,
         "Conj": fourier.conjugate,
+        "Conv2DBackpropInput": transposed.convolution_transposed,
+        "Conv3DBackpropInputV2": transposed.convolution_transposed,
         "Cross": vectors.cross,
         "Cumprod": vectors.cumprod,
         "DenseBincount": scattering.dense_bincount,
@@ -63,6 +67,7 @@ def handlers(tables: tuple[Table, ...]) -> dict[str, Handler]:
         "ResizeArea": resizing.resize_area,
         "ResizeBicubic": resizing.resize_bicubic,
         "ResizeBilinear": resizing.resize_bilinear,
+        "ResizeNearestNeighbor": nearest.resize_nearest,
         "RightShift": bits.right_shift,
         "ScaleAndTranslate": resizing.scale_and_translate,
         "ScatterNd": scattering.scatter_nd,

@@ -12,6 +12,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from onnx import TensorProto
 
+from kedge_exporter.formats.onnx_handlers.nearest import has_own_length
 from kedge_exporter.formats.onnx_handlers.rewriting import NoOnnxForm, Rewriting
 
 _Resize = Callable[[NDArray[Any], list[int], int], Any]
@@ -22,9 +23,18 @@ _OF_A_SHAPE = {"Cast", "Slice", "StridedSlice", "Squeeze", "Identity", "Gather"}
 
 
 def resize_bilinear(new: Rewriting) -> None:
-    """`ResizeBilinear` answers float32 whatever it reads; tf2onnx, which does the rest, forgets that."""
+    """`ResizeBilinear` answers float32 whatever it reads; tf2onnx, which does the rest, forgets that.
+
+    For known sizes tf2onnx tells ONNX the scales, of which a size just below the wanted one may come, and for others
+    the size itself: where the scales will not do, it is let read the size from a cast.
+    """
     if new.dtype(new.inputs[0]) != TensorProto.FLOAT:
         new.cast_input(0, TensorProto.FLOAT)
+    shape = new.shape(new.inputs[0])
+    if shape is not None and min(shape[1:3]) >= 0 and new.node.inputs[1].is_const():
+        sizes = new.value(1, "the size")
+        if not all(has_own_length(before, int(after)) for before, after in zip(shape[1:3], sizes, strict=True)):
+            new.cast_input(1, TensorProto.INT64)
 
 
 def resize_bicubic(new: Rewriting) -> str:
