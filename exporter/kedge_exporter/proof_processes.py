@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -67,5 +68,7 @@ def ask(process: "subprocess.Popen[str]", job_file: Path) -> bool:
         process.stdin.write(f"{job_file}\n")
         process.stdin.flush()
     except BrokenPipeError:
+        with suppress(BrokenPipeError):  # what was not written is tried once more; after that, the pipe is closed
+            process.stdin.close()
         return False
     return any(line == "done\n" for line in process.stdout)

@@ -9,7 +9,7 @@ import pytest
 from kedge_bundle.cases import Case
 from kedge_bundle.manifest import Manifest
 from kedge_bundle.store import describe_file
-from kedge_exporter.proof_processes import FreshProcesses
+from kedge_exporter.proof_processes import FreshProcesses, ask, start
 from kedge_exporter.prove import Prover, could_not_run
 from tests.services.bundles import TinyModel, publish, square_root, two_output
 
@@ -118,6 +118,15 @@ def test_a_process_that_dies_is_a_failure_never_a_pass(two: Made) -> None:
     report = two.prover.prove(two.manifest)
     assert not report.is_proven
     assert report.first_failure() == "the proof's process ended with code 1"
+
+
+def test_a_process_that_died_before_it_was_asked_is_no_fault_of_the_disk(tmp_path: Path) -> None:
+    process = start("onnx")
+    process.kill()
+    process.wait()
+    with process:  # closing its pipes raises nothing either
+        assert not ask(process, tmp_path / "job.json")
+    assert process.returncode == -9
 
 
 def test_a_report_of_an_earlier_proof_is_not_taken_for_this_one(two: Made) -> None:
