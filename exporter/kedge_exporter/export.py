@@ -1,4 +1,4 @@
-"""The recipe, top to bottom: inspect, load, sample, trace, freeze, convert, prove, write.
+"""The recipe, top to bottom: inspect, load, sample, trace, convert, prove, quantize, compare the bytes, publish.
 
 Keras and TensorFlow come in only after the file was read as data; that is why they are imported inside.
 """
@@ -159,5 +159,7 @@ def _describe_stats(stats: tuple[InputStats, ...]) -> str:
     if not stats:
         return "nothing is known of the inputs' statistics"
     return "statistics of " + ", ".join(
-        f"'{entry.input}' from {entry.source}" + (f" '{entry.layer}'" if entry.layer else "") for entry in stats
+        f"'{entry.input}' from {entry.source}"
+        + (f" {'and ' if entry.source == 'data' else ''}'{entry.layer}'" if entry.layer else "")
+        for entry in stats
     )
