@@ -4,6 +4,7 @@ Standard output and error belong to TensorFlow's chatter; the command sends them
 or `failed`; without one, the process died.
 """
 
+import errno
 import os
 import signal
 import sys
@@ -27,6 +28,9 @@ from kedge_exporter.export import export
 from kedge_exporter.progress import Progress
 from kedge_exporter.request import Exported, Failed, Job
 from kedge_exporter.writing import as_write_error
+
+_OF_PROCESSES = frozenset({errno.EAGAIN, errno.EPIPE, errno.ECHILD})
+"""What starting a process and talking to it raises, and no file."""
 
 
 def main(job_file: str, pipe: int) -> None:
@@ -61,12 +65,12 @@ def _failed(error: ExportError) -> Failed:
 
 
 def _explained(error: Exception, job: Job) -> ExportError:
-    write_error = error if isinstance(error, OSError) else as_write_error(error)
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return ExportCrashed("this machine has too little memory for the export")
+    write_error = error if isinstance(error, OSError) and error.errno not in _OF_PROCESSES else as_write_error(error)
     if write_error is not None:
         where = write_error.filename or f"a file under {job.request.output} or {job.work.parent}"
         return CannotWrite(f"{where} cannot be written: {write_error.strerror or write_error}; nothing was published")
-    if isinstance(error, MemoryError):
-        return ExportCrashed("this machine has too little memory for the export")
     return ExportCrashed(f"a fault of Kedge: {type(error).__name__}: {error}; please report it with the log")
 
 
