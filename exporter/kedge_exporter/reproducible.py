@@ -103,7 +103,7 @@ def _exported_again(draft: Draft, work: Path) -> tuple[Hashes, str]:
     request = draft.request.model_copy(
         update={"output": scratch / "models", "version": 1, "checks_reproducible": False, "is_strict": False}
     )
-    if sha256_of(request.model) != draft.contents.sha256:
+    if not request.model.is_file() or sha256_of(request.model) != draft.contents.sha256:
         return {}, f"{request.model} is not the file any more that was exported"
     job_file, outcome_file = scratch / "job.json", scratch / "outcome.jsonl"
     with staging(request.output, request.name) as staged, outcome_file.open("wb") as outcome:

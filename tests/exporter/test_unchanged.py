@@ -297,6 +297,7 @@ def test_without_an_earlier_version_nothing_is_said_of_the_bytes(place: Path) ->
             lambda place: (place / "cnn.keras").write_bytes(b"PK"),
             "cnn.keras is not the file any more that was exported",
         ),
+        (lambda place: (place / "cnn.keras").unlink(), "cnn.keras is not the file any more that was exported"),
     ],
 )
 def test_a_second_export_that_fails_leaves_the_question_open(
