@@ -7,15 +7,16 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from kedge_bundle.cases import as_tensor
-from kedge_bundle.signature import DType, Signature, Tensors, TensorSpec
+from kedge_bundle.signature import Signature, Tensors, TensorSpec
 from kedge_exporter import keras_repairs
+from kedge_exporter.calling import Calling, functional_calling, spec_of, subclassed_calling
 from kedge_exporter.custom_module import import_custom, own_objects
 from kedge_exporter.errors import ModelRefused
 from kedge_exporter.input_layers import needed_value
@@ -24,7 +25,6 @@ from kedge_exporter.naming import structure_names
 
 Precision = Literal["bfloat16", "float16", "float32", "float64"]
 
-_DTYPES = get_args(DType)
 _COLOUR = re.compile(r"\033\[[0-9;]*m")
 _PREAMBLE = "Exception encountered when calling"
 _PROBE_SIZE = 8
@@ -81,14 +81,6 @@ class LoadedModel:
     def layers(self) -> list[Any]:
         """Every layer, those of nested models and of wrappers too."""
         return list(self.model._flatten_layers())  # noqa: SLF001 (Keras offers no public way into nested layers)
-
-
-@dataclass(frozen=True)
-class _Calling:
-    """How to call a model with flat tensors."""
-
-    call: Callable[[list[Any]], Any]
-    inputs: tuple[TensorSpec, ...]
 
 
 def load(contents: Contents, custom: Path | None, data: Tensors | None) -> LoadedModel:
@@ -158,7 +150,7 @@ def named(model: Any, own: dict[str, Any], data: Tensors | None) -> LoadedModel:
         ModelRefused: the model cannot be called, or cannot be served.
     """
     graph = _graph_of(model)
-    calling = _functional_calling(model, graph) if graph is not None else _subclassed_calling(model, data or {})
+    calling = functional_calling(model, graph) if graph is not None else subclassed_calling(model, data or {})
     return _named(model, graph, calling, own)
 
 
@@ -183,72 +175,7 @@ def _check_can_be_served(model: Any) -> None:  # noqa: ANN401
             )
 
 
-def _functional_calling(model: Any, graph: Any) -> _Calling:  # noqa: ANN401
-    struct = graph.input
-    paths, tensors = zip(*keras.tree.flatten_with_path(struct), strict=True) if graph.inputs else ((), ())
-    names = structure_names(paths, [tensor.name for tensor in tensors])
-    for name, tensor in zip(names, tensors, strict=True):
-        if getattr(tensor, "sparse", False) or getattr(tensor, "ragged", False):
-            raise ModelRefused(f"the input '{name}' is sparse or ragged; served tensors are dense arrays")
-    return _Calling(
-        lambda flat: model(keras.tree.pack_sequence_as(struct, flat), training=False),
-        tuple(_spec("input", name, t.dtype, tuple(t.shape)) for name, t in zip(names, tensors, strict=True)),
-    )
-
-
-def _subclassed_calling(model: Any, data: Tensors) -> _Calling:  # noqa: ANN401
-    """How to call a subclassed model: with the shapes that its file records of the first call."""
-    build = model.get_build_config() or {}
-    keywords = build.get("shapes_dict")
-    struct = build.get("input_shape") if keywords is None else keywords
-    if not struct:
-        raise ModelRefused(
-            f"the file of the model '{model.name}' records no input shape; call it once on data before model.save(), "
-            "or give it a get_build_config()"
-        )
-    flat = keras.tree.flatten_with_path(_ShapeLeaf.wrap(struct))
-    names = structure_names(
-        [_argument_path(path, is_keyword=keywords is not None) for path, _ in flat],
-        [f"input_{i}" for i in range(len(flat))],
-    )
-    if len(names) == 1 and len(data) == 1:
-        data = {names[0]: next(iter(data.values()))}  # as `samples.fitted_data` takes it: any name will do
-    inputs = tuple(
-        _spec("input", name, str(data[name].dtype) if name in data else "float32", (None, *leaf.shape[1:]))
-        for name, (_, leaf) in zip(names, flat, strict=True)
-    )
-
-    def call(tensors: list[Any]) -> Any:  # noqa: ANN401
-        packed = keras.tree.pack_sequence_as(_ShapeLeaf.wrap(struct), tensors)
-        if keywords is None:
-            return model(packed, training=False)
-        return model(**{name.removesuffix("_shape"): value for name, value in packed.items()}, training=False)
-
-    return _Calling(call, inputs)
-
-
-def _argument_path(path: tuple[object, ...], *, is_keyword: bool) -> tuple[object, ...]:
-    """Keras records the shape of the argument `image` as `image_shape`."""
-    return (str(path[0]).removesuffix("_shape"), *path[1:]) if is_keyword else path
-
-
-@dataclass(frozen=True)
-class _ShapeLeaf:
-    """A shape that `keras.tree` does not take for a nested list."""
-
-    shape: tuple[int | None, ...]
-
-    @classmethod
-    def wrap(cls, struct: Any) -> Any:  # noqa: ANN401
-        """Replace every shape in nested lists and dicts by a leaf."""
-        if isinstance(struct, dict):
-            return {name: cls.wrap(value) for name, value in struct.items()}
-        if all(size is None or isinstance(size, int) for size in struct):
-            return cls(tuple(struct))
-        return [cls.wrap(value) for value in struct]
-
-
-def _named(model: Any, graph: Any | None, calling: _Calling, own: dict[str, Any]) -> LoadedModel:  # noqa: ANN401
+def _named(model: Any, graph: Any | None, calling: Calling, own: dict[str, Any]) -> LoadedModel:  # noqa: ANN401
     if not calling.inputs:
         raise ModelRefused(f"the model '{model.name}' has no inputs; a model to serve takes at least one")
     try:
@@ -267,7 +194,7 @@ def _named(model: Any, graph: Any | None, calling: _Calling, own: dict[str, Any]
         if not isinstance(tensor, tf.Tensor):
             raise ModelRefused(f"the output '{name}' is a {type(tensor).__name__}; served tensors are dense arrays")
     outputs = tuple(
-        _spec("output", name, tensor.dtype.name, _unknown_sizes(tensor.shape))
+        spec_of("output", name, tensor.dtype.name, _unknown_sizes(tensor.shape))
         for name, (_, tensor) in zip(names, flat, strict=True)
     )
     return LoadedModel(
@@ -294,16 +221,6 @@ def _probe(spec: TensorSpec, value: Any | None) -> Any:  # noqa: ANN401
 
 def _tf_dtype(dtype: str) -> Any:  # noqa: ANN401
     return tf.as_dtype(dtype)
-
-
-def _spec(side: str, name: str, dtype: str, shape: tuple[int | None, ...]) -> TensorSpec:
-    dtype = "string" if dtype == "object" else dtype
-    if dtype not in _DTYPES:
-        raise ModelRefused(
-            f"the {side} '{name}' is {dtype}, which the served protocols and numpy do not carry; "
-            "cast it to float32 in the model"
-        )
-    return TensorSpec.model_validate({"name": name, "dtype": dtype, "shape": shape})
 
 
 def _precision(model: Any) -> Precision:  # noqa: ANN401
