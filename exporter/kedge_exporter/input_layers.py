@@ -60,21 +60,42 @@ def needed_value(graph: Any, tensor: Any) -> Any | None:  # noqa: ANN401 (Keras 
 
 def _read(graph: Any, tensor: Any, *, is_direct: bool) -> Iterator[Reading]:  # noqa: ANN401 (Keras ships no types)
     """Follow one tensor of a Functional graph to the layers that read it."""
-    for node in _nodes(graph):
-        if not any(read is tensor for read in node.input_tensors):
-            continue
-        operation = node.operation
-        inner = getattr(operation, "_functional", None) or operation
-        if isinstance(inner, keras.src.models.functional.Functional):
-            position = next(i for i, read in enumerate(node.input_tensors) if read is tensor)
-            if len(inner.inputs) == len(node.input_tensors):
-                yield from _read(inner, inner.inputs[position], is_direct=is_direct)
-        elif type(operation).__name__ in _IDENTITY | _PRESERVING:
-            is_same = is_direct and type(operation).__name__ in _IDENTITY
-            for output in node.output_tensors:
-                yield from _read(graph, output, is_direct=is_same)
-        else:
-            yield from _tell(operation, is_direct=is_direct)
+    for same, is_same in _copies(graph, tensor, is_direct=is_direct):
+        for node in _readers(graph, same):
+            entry = _entry(node, same)
+            if entry is not None:
+                yield from _read(*entry, is_direct=is_same)
+            else:
+                yield from _tell(node.operation, is_direct=is_same)
+
+
+def _copies(graph: Any, tensor: Any, *, is_direct: bool) -> Iterator[tuple[Any, bool]]:  # noqa: ANN401
+    """The tensors of a graph that hold the values of this one, itself among them, and whether they are all of it."""
+    yield tensor, is_direct
+    for node in _readers(graph, tensor):
+        entry, name = _entry(node, tensor), type(node.operation).__name__
+        passed: list[tuple[Any, bool]] = []
+        if entry is not None:  # a nested model may hold nothing but augmentation
+            ends = list(zip(entry[0].outputs, node.output_tensors, strict=True))
+            for inner, is_same in _copies(*entry, is_direct=is_direct):
+                passed.extend((outer, is_same) for end, outer in ends if end is inner)
+        elif name in _IDENTITY | _PRESERVING:
+            passed.extend((outer, is_direct and name in _IDENTITY) for outer in node.output_tensors)
+        for outer, is_same in passed:
+            yield from _copies(graph, outer, is_direct=is_same)
+
+
+def _entry(node: Any, tensor: Any) -> tuple[Any, Any] | None:  # noqa: ANN401
+    """The nested model that a call runs, and where this tensor enters it; None for other layers."""
+    inner = getattr(node.operation, "_functional", None) or node.operation
+    if not isinstance(inner, keras.src.models.functional.Functional) or len(inner.inputs) != len(node.input_tensors):
+        return None
+    return inner, next(entry for entry, read in zip(inner.inputs, node.input_tensors, strict=True) if read is tensor)
+
+
+def _readers(graph: Any, tensor: Any) -> Iterator[Any]:  # noqa: ANN401
+    """The calls in this graph that read a tensor."""
+    return (node for node in _nodes(graph) if any(read is tensor for read in node.input_tensors))
 
 
 def _nodes(graph: Any) -> Iterator[Any]:  # noqa: ANN401

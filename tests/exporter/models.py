@@ -52,7 +52,8 @@ def lstm() -> keras.Model:
 def augmented() -> keras.Model:
     """Augmentation left in the model must do nothing at inference."""
     image = keras.Input((16, 16, 3), name="image", dtype="uint8")
-    x = layers.RandomFlip()(image)
+    augmentation = keras.Sequential([layers.RandomFlip(), layers.RandomRotation(0.1)], name="augmentation")
+    x = augmentation(image)
     x = layers.Rescaling(1 / 127.5, offset=-1, name="rescale")(x)
     x = layers.BatchNormalization()(layers.Conv2D(4, 3, groups=1)(x))
     return keras.Model(image, layers.Dense(2, name="label")(layers.GlobalAveragePooling2D()(x)))
