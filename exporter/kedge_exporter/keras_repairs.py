@@ -3,6 +3,7 @@
 
 - TensorFlow has no channels-first convolution on the CPU. Keras moves the channels for pooling, depthwise and separable
   convolutions there, but not for plain and transposed ones: a model from a GPU could not even be called.
+- TensorFlow has no dilated transposed convolution on the CPU either, unless oneDNN answers, and TFLite has none at all.
 - `TimeDistributed` over an unknown number of steps takes the number of rows for it, and answers so many steps.
 - TensorFlow's scopes take few characters, but a layer may be called anything.
 - `keras.ops.image.resize` asks whether its size is positive, which a size that is known only at run time cannot answer.
@@ -26,7 +27,7 @@ def mend() -> None:
     nn = keras.src.backend.nn
     for holder, name, mended in (
         (nn, "conv", _moving_channels),
-        (nn, "conv_transpose", _moving_channels),
+        (nn, "conv_transpose", _moving_channels_undilated),
         (keras.src.backend.numpy, "repeat", _keeping_sizes),
         (keras.layers.TimeDistributed, "call", _folding_steps),
         (keras.src.backend.name_scope, "__init__", _taking_any_name),
@@ -52,6 +53,36 @@ def _moving_channels(convolve: Callable[..., Any]) -> Callable[..., Any]:
         return _channels_to_front(convolve(*call.args, **call.kwargs))
 
     return moved
+
+
+def _moving_channels_undilated(convolve: Callable[..., Any]) -> Callable[..., Any]:
+    """The same transposed convolution, channels last, with zeros in its kernel for what a dilation leaves out."""
+    moving = _moving_channels(convolve)
+    signature = inspect.signature(convolve)
+
+    def undilated(*arguments: Any, **named: Any) -> Any:
+        call = signature.bind(*arguments, **named)
+        rates = call.arguments.pop("dilation_rate", 1)
+        kernel = tf.convert_to_tensor(call.arguments["kernel"])
+        space = len(kernel.shape) - 2
+        for axis, rate in enumerate((rates,) * space if isinstance(rates, int) else rates):
+            kernel = _spread(kernel, axis, rate)
+        call.arguments["kernel"] = kernel
+        return moving(*call.args, **call.kwargs)
+
+    return undilated
+
+
+def _spread(kernel: Any, axis: int, rate: int) -> Any:
+    """A kernel with `rate - 1` zeros between its entries along an axis."""
+    if rate == 1:
+        return kernel
+    shape = kernel.shape.as_list()
+    apart = tf.expand_dims(kernel, axis + 1)
+    widths = [[0, rate - 1 if place == axis + 1 else 0] for place in range(len(shape) + 1)]
+    shape[axis] *= rate
+    spread = tf.reshape(tf.pad(apart, widths), shape)
+    return tf.gather(spread, tf.range(shape[axis] - rate + 1), axis=axis)
 
 
 def _keeping_sizes(repeat: Callable[..., Any]) -> Callable[..., Any]:
