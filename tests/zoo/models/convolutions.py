@@ -86,7 +86,7 @@ def conv_1d_transposed() -> Any:
 
 @zoo(_FAMILY)
 def conv_2d_transposed() -> Any:
-    """Conv2DTranspose: valid, strided, same."""
+    """Conv2DTranspose: valid, strided, same, dilated, with output padding beyond what its kernel reaches."""
     image = keras.Input((5, 6, 4), name="image")
     return keras.Model(
         image,
@@ -94,15 +94,10 @@ def conv_2d_transposed() -> Any:
             "valid": layers.Conv2DTranspose(3, 3)(image),
             "strided": layers.Conv2DTranspose(3, 3, strides=2, padding="same")(image),
             "strided_valid": layers.Conv2DTranspose(3, 2, strides=2, activation="relu")(image),
+            "larger": layers.Conv2DTranspose(3, 3, strides=2, output_padding=1)(image),
+            "dilated": layers.Conv2DTranspose(3, 3, dilation_rate=2)(image),
         },
     )
-
-
-@zoo(_FAMILY, fast=False, refused={"onnx": "ConvTranspose.*pads must not contain negative values"})
-def conv_2d_transposed_output_padding() -> Any:
-    """Conv2DTranspose with output padding beyond what its kernel reaches."""
-    image = keras.Input((5, 6, 4), name="image")
-    return keras.Model(image, layers.Conv2DTranspose(3, 3, strides=2, output_padding=1, name="larger")(image))
 
 
 @zoo(_FAMILY, fast=False)

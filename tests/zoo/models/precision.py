@@ -90,7 +90,7 @@ def dynamic_image() -> Any:
     )
 
 
-@zoo(_FAMILY, fast=False, refused={"tflite": r"no builtin TFLite op for tf\.Conv2D in the layer 'after'"})
+@zoo(_FAMILY, fast=False)
 def dynamic_upsampling() -> Any:
     """A convolution behind the nearest upsampling of images of any height and width."""
     image = keras.Input((None, None, 3), name="image")

@@ -89,7 +89,7 @@ def integer_hashing() -> Any:
 
 @zoo(_FAMILY)
 def resizing() -> Any:
-    """Resizing up and down, nearest and bilinear, with the aspect ratio kept by cropping and by padding."""
+    """Resizing up, down and to odd sizes, nearest and bilinear, the aspect ratio kept by cropping and by padding."""
     image = keras.Input((8, 10, 3), name="image")
     return keras.Model(
         image,
@@ -98,17 +98,11 @@ def resizing() -> Any:
             "bilinear_down": layers.Resizing(4, 5)(image),
             "nearest_up": layers.Resizing(16, 15, interpolation="nearest")(image),
             "nearest_down": layers.Resizing(4, 5, interpolation="nearest")(image),
+            "nearest_odd": layers.Resizing(3, 7, interpolation="nearest")(image),
             "cropped": layers.Resizing(6, 6, crop_to_aspect_ratio=True)(image),
             "padded": layers.Resizing(6, 6, pad_to_aspect_ratio=True)(image),
         },
     )
-
-
-@zoo(_FAMILY, fast=False, refused={"onnx": "ResizeNearestNeighbor.*differ in dimension"})
-def resizing_nearest() -> Any:
-    """Resizing, nearest, to sizes that do not divide those of the image."""
-    image = keras.Input((8, 10, 3), name="image")
-    return keras.Model(image, layers.Resizing(3, 7, interpolation="nearest", name="resized")(image))
 
 
 @zoo(_FAMILY, fast=False)
