@@ -6,6 +6,7 @@ Keras and TensorFlow come in only after the file was read as data; that is why t
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kedge_bundle.cases import read_npz
 from kedge_bundle.errors import SamplesInvalid
@@ -34,6 +35,10 @@ from kedge_exporter.request import Exported, ExportRequest, FormatResult
 from kedge_exporter.rounding import settle
 from kedge_exporter.samples import draws, fitted_data
 from kedge_exporter.workshop import Workshop
+
+if TYPE_CHECKING:
+    from kedge_exporter.keras_model import LoadedModel
+    from kedge_exporter.tracing import Frozen
 
 
 def export(
@@ -93,17 +98,8 @@ def export(
         data_sha256=data_sha256,
     )
     draft.write_golden(reference.cases)
-    # A proof runs in a process of its own while the next format is converted.
-    with ThreadPoolExecutor(len(request.formats)) as pool:
-        workshop = Workshop(frozen, draft, Prover.prepare(staged, work, reference.cases, processes), pool, progress)
-        begun = [workshop.begin(name) for name in request.formats]
-        made = [workshop.finish(artifact, proof) for artifact, proof in begun]
-    settled = settle(loaded, reference.cases, tuple(report for _, report in made), draft.budget)
-    if settled.uncertain:
-        draft = replace(draft, notes=(*draft.notes, *settled.notes))
-        draft.write_golden([case for case in reference.cases if case.name not in settled.uncertain])
-    reports = settled.reports
-    artifacts = _require_proof([artifact for artifact, _ in made], reports)
+    prover = Prover.prepare(staged, work, reference.cases, processes)
+    draft, artifacts, reports = _converted_and_proven(loaded, frozen, draft, prover, progress)
     if rows is not None:
         smaller = Quantizer(loaded, frozen, draft, rows, work, progress).run(artifacts)
         draft, artifacts = replace(draft, notes=(*draft.notes, *smaller.notes)), smaller.artifacts
@@ -122,6 +118,23 @@ def export(
         notes=manifest.notes,
         seconds=progress.seconds,
     )
+
+
+def _converted_and_proven(
+    loaded: "LoadedModel", frozen: "Frozen", draft: Draft, prover: Prover, progress: Progress
+) -> tuple[Draft, tuple[Artifact, ...], tuple[ParityReport, ...]]:
+    """Every format with its proof, and the draft with what there is to say of it; or ParityNotProven."""
+    formats = draft.request.formats
+    # A proof runs in a process of its own while the next format is converted.
+    with ThreadPoolExecutor(len(formats)) as pool:
+        workshop = Workshop(frozen, draft, prover, pool, progress)
+        begun = [workshop.begin(name) for name in formats]
+        made = [workshop.finish(artifact, proof) for artifact, proof in begun]
+    settled = settle(loaded, prover.cases, tuple(report for _, report in made), draft.budget)
+    if settled.uncertain:
+        draft = replace(draft, notes=(*draft.notes, *settled.notes))
+        draft.write_golden([case for case in prover.cases if case.name not in settled.uncertain])
+    return draft, _require_proof([artifact for artifact, _ in made], settled.reports), settled.reports
 
 
 def _require_proof(made: list[Artifact], reports: tuple[ParityReport, ...]) -> tuple[Artifact, ...]:

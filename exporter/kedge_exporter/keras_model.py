@@ -113,16 +113,10 @@ def load(contents: Contents, custom: Path | None, data: Tensors | None) -> Loade
     if not isinstance(model, keras.Model):
         raise ModelRefused(f"{contents.path}: a {type(model).__name__}, not a model")
     _check_can_be_served(model)
-    opened = _with_open_batch(model)
-    if opened is None:
-        return named(model, own, data)
-    note = (
-        f"the file records {model.input_shape[0]} rows, as Keras notes the first call of a Sequential without an Input"
-    )
-    return replace(named(opened, own, data), notes=(f"{note}; exported for any number of rows",))
+    return _opened(model, own, data) or named(model, own, data)
 
 
-def _with_open_batch(model: Any) -> Any | None:  # noqa: ANN401 (Keras ships no types)
+def _opened(model: Any, own: dict[str, Any], data: Tensors | None) -> LoadedModel | None:  # noqa: ANN401 (Keras ships no types)
     """A Sequential that takes any number of rows, of the same layers; None for every other model.
 
     One without an Input is built by its first call, `fit` included, and its file cannot be told from one that was given
@@ -133,9 +127,14 @@ def _with_open_batch(model: Any) -> Any | None:  # noqa: ANN401 (Keras ships no 
     given = model.inputs[0]
     opening = keras.Input(batch_shape=(None, *given.shape[1:]), dtype=given.dtype, name=given.name)
     try:
-        return keras.Sequential([opening, *model.layers], name=model.name)
+        opened = named(keras.Sequential([opening, *model.layers], name=model.name), own, data)
     except Exception:  # noqa: BLE001 (a layer of the user's may insist on its rows: they stay, and the manifest says so)
         return None
+    recorded = f"the file records {model.input_shape[0]} rows"
+    note = (
+        f"{recorded}, as Keras notes the first call of a Sequential without an Input; exported for any number of rows"
+    )
+    return replace(opened, notes=(note,))
 
 
 def named(model: Any, own: dict[str, Any], data: Tensors | None) -> LoadedModel:  # noqa: ANN401 (Keras ships no types)

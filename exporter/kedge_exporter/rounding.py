@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 MOST_TIMES = 4.0
 """How many times Keras' own error an artifact's may be: both err, in different directions, by the luck of the sums."""
 
+MOST_SHARE = 0.1
+"""Of an output's largest value: where Keras itself errs by more, its answer says nothing that could be compared."""
+
 _EXTREMES = ("zeros", "ones", "large", "tiny")
 """Kinds of cases that nobody sent and no training saw; real and typical inputs are always held to the budget."""
 
@@ -110,10 +113,10 @@ def _settled_case(case: CaseParity, own: dict[tuple[str, str], float]) -> CasePa
 
 
 def _settled_output(output: OutputParity, own: float | None) -> OutputParity:
-    """The output within what Keras' own rounding allows; as it was where its error is larger or no number."""
-    if output.verdict != "failed" or output.max_abs_error is None or own is None or not np.isfinite(own):
+    """The output within what Keras' own rounding allows; as it was where either error is too large."""
+    if output.verdict != "failed" or output.max_abs_error is None or output.scale is None or own is None:
         return output
-    if output.max_abs_error > MOST_TIMES * own:
+    if not own <= MOST_SHARE * output.scale or output.max_abs_error > MOST_TIMES * own:
         return output
     return output.model_copy(
         update={"verdict": "within-tolerance", "allowed": MOST_TIMES * own, "reason": f"Keras itself errs by {own:.3g}"}

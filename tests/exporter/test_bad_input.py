@@ -1,6 +1,7 @@
 """What is no model, and flags that cannot be followed: one clear sentence, the right exit code, nothing on the disk."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -124,6 +125,17 @@ def test_a_wrong_flag_is_a_json_document_with_json(export_model: Run) -> None:
     document = json.loads(finished.stdout)
     assert (finished.returncode, document["kind"]) == (2, "usage")
     assert "--opset" in document["error"]
+
+
+def test_an_output_that_cannot_be_written_is_said_before_any_work(
+    export_model: Run, model_files: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out").write_text("a file, where a directory is to be")
+    finished = export_model(model_files / "cnn.keras", "--output", "out", "--json")
+    document = json.loads(finished.stdout)
+    assert (finished.returncode, document["kind"]) == (2, "output-not-writable")
+    assert re.search(r"--output out: cannot be written: (Not a directory|File exists)", document["error"]), document
+    assert (tmp_path / "out").read_text().startswith("a file")
 
 
 def test_samples_that_cannot_be_read_are_a_wrong_flag(export_model: Run, model_files: Path, tmp_path: Path) -> None:

@@ -37,8 +37,9 @@ def test_a_larger_error_stays_failed(error: float) -> None:
     assert _settled_case(compared("large-2", error), OWN).verdict == "failed"
 
 
-def test_an_error_of_keras_that_is_no_number_excuses_nothing() -> None:
-    assert _settled_case(compared("large-2", 3e-4), {("large-2", "y"): np.inf}).verdict == "failed"
+@pytest.mark.parametrize("own", [np.inf, np.nan, 0.2])
+def test_an_answer_of_keras_that_says_nothing_excuses_nothing(own: float) -> None:
+    assert _settled_case(compared("large-2", 3e-4), {("large-2", "y"): own}).verdict == "failed"
 
 
 def test_a_case_that_was_not_answered_stays_failed() -> None:
