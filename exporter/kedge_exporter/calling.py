@@ -15,10 +15,11 @@ _DTYPES = get_args(DType)
 
 @dataclass(frozen=True)
 class Calling:
-    """How to call a model with flat tensors."""
+    """How to call a model with flat tensors; `notes` are what the user should know of it."""
 
     call: Callable[[list[Any]], Any]
     inputs: tuple[TensorSpec, ...]
+    notes: tuple[str, ...] = ()
 
 
 def functional_calling(model: Any, graph: Any) -> Calling:  # noqa: ANN401 (Keras ships no types)
@@ -71,7 +72,16 @@ def subclassed_calling(model: Any, data: Tensors) -> Calling:  # noqa: ANN401
             return model(packed, training=False)
         return model(**{name.removesuffix("_shape"): value for name, value in packed.items()}, training=False)
 
-    return Calling(call, inputs)
+    return Calling(call, inputs, _untold(names, data))
+
+
+def _untold(names: list[str], data: Tensors) -> tuple[str, ...]:
+    """A note on the inputs whose dtype nobody told."""
+    untold = [name for name in names if name not in data]
+    if not untold:
+        return ()
+    listing = ", ".join(f"'{name}'" for name in untold)
+    return (f"the file of a subclassed model records no dtypes: {listing} taken as float32; --data tells others",)
 
 
 def _argument_path(path: tuple[object, ...], *, is_keyword: bool) -> tuple[object, ...]:

@@ -93,6 +93,7 @@ class FormatImpossible(ExportError):
     kind = "format-impossible"
 
     def __init__(self, format_name: str | None, reason: str, *, may_hold_one_row: bool = False) -> None:
+        self.reason = reason
         self.may_hold_one_row = may_hold_one_row
         flag = "--quantize" if format_name is not None and "-" in format_name else "--formats"
         super().__init__(

@@ -131,8 +131,8 @@ def _converted_and_proven(
         begun = [workshop.begin(name) for name in formats]
         made = [workshop.finish(artifact, proof) for artifact, proof in begun]
     settled = settle(loaded, prover.cases, tuple(report for _, report in made), draft.budget)
+    draft = replace(draft, notes=(*draft.notes, *workshop.notes, *settled.notes))
     if settled.uncertain:
-        draft = replace(draft, notes=(*draft.notes, *settled.notes))
         draft.write_golden([case for case in prover.cases if case.name not in settled.uncertain])
     return draft, _require_proof([artifact for artifact, _ in made], settled.reports), settled.reports
 

@@ -134,7 +134,7 @@ def _opened(model: Any, own: dict[str, Any], data: Tensors | None) -> LoadedMode
     note = (
         f"{recorded}, as Keras notes the first call of a Sequential without an Input; exported for any number of rows"
     )
-    return replace(opened, notes=(note,))
+    return replace(opened, notes=(*opened.notes, note))
 
 
 def named(model: Any, own: dict[str, Any], data: Tensors | None) -> LoadedModel:  # noqa: ANN401 (Keras ships no types)
@@ -203,6 +203,7 @@ def _named(model: Any, graph: Any | None, calling: Calling, own: dict[str, Any])
         call=lambda tensors: keras.tree.flatten(calling.call(tensors)),
         precision=_precision(model),
         own=own,
+        notes=calling.notes,
     )
 
 

@@ -1,7 +1,7 @@
 """Converts the traced model to one format after another, while those that are made are being proven."""
 
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kedge_bundle.manifest import Artifact, FormatName
@@ -23,6 +23,7 @@ class Workshop:
 
     Attributes:
         pool: runs proofs; each is a process of its own.
+        notes: what the user should know of how the formats were made; filled on the way.
     """
 
     frozen: "Frozen"
@@ -30,6 +31,7 @@ class Workshop:
     prover: Prover
     pool: Executor
     progress: Progress
+    notes: list[str] = field(default_factory=list)
 
     def begin(self, format_name: FormatName) -> tuple[Artifact, "Future[ParityReport]"]:
         """Convert to one format and begin its proof: any number of rows where it can, one at a time where it cannot.
@@ -43,7 +45,7 @@ class Workshop:
             except FormatImpossible as error:
                 if not error.may_hold_one_row:
                     raise
-                artifact = self._convert(format_name, self._one_row(error))
+                artifact = self._convert(format_name, self._one_row(format_name, error))
             phase.detail = _describe(artifact)
             give_back()
         return artifact, self.pool.submit(self.prover.prove, self.draft.manifest((artifact,)))
@@ -54,7 +56,7 @@ class Workshop:
             report = proof.result()
             if could_not_run(report) and self.frozen.batch is None and artifact.batch == "dynamic":
                 why = FormatImpossible(artifact.format, report.first_failure())
-                artifact = self._convert(artifact.format, self._one_row(why))
+                artifact = self._convert(artifact.format, self._one_row(artifact.format, why))
                 report = self.prover.prove(self.draft.manifest((artifact,)))
             phase.detail = f"{len(report.cases)} cases, {report.verdict}, largest error {report.max_abs_error:.2g}"
         return artifact, report
@@ -62,14 +64,17 @@ class Workshop:
     def _convert(self, format_name: FormatName, frozen: "Frozen") -> Artifact:
         return convert(format_name, frozen, self.draft.staged, self.draft.options)
 
-    def _one_row(self, why: FormatImpossible) -> "Frozen":
+    def _one_row(self, format_name: FormatName, why: FormatImpossible) -> "Frozen":
         """The model traced for one row; `why` where its batch is fixed already, or it has no such trace."""
         if self.frozen.batch is not None:
             raise why
         try:
-            return self.frozen.with_batch(1)
+            frozen = self.frozen.with_batch(1)
         except ModelRefused as error:
             raise why from error
+        how = "takes one row per run, and the server runs the rows of a request one after another"
+        self.notes.append(f"{format_name} {how}: with any number of rows, {why.reason}")
+        return frozen
 
 
 def _describe(artifact: Artifact) -> str:

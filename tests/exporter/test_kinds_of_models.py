@@ -66,6 +66,15 @@ def test_the_rows_of_a_first_call_are_no_promise(exports: Exports) -> None:
     assert any(note.startswith("the file records 2 rows") for note in manifest.notes)
 
 
+def test_why_a_format_takes_one_row_and_which_dtypes_nobody_told_are_noted(exports: Exports) -> None:
+    (row,) = exports.bundle("lstm").manifest.notes
+    assert row.startswith("tflite takes one row per run, and the server runs the rows of a request one after another")
+    assert "lstm" in row.partition("with any number of rows, ")[2]
+    assert exports.bundle("dicts").manifest.notes == ()
+    expected = "the file of a subclassed model records no dtypes: 'input_0' taken as float32; --data tells others"
+    assert expected in exports.bundle("scorer").manifest.notes
+
+
 def test_where_keras_itself_rounds_beyond_the_budget_its_own_error_is_the_measure(exports: Exports) -> None:
     bundle = exports.bundle("chaotic")
     assert [note[:25] for note in bundle.manifest.notes] == ["on the case 'large-2' rou"]
