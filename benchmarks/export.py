@@ -5,7 +5,8 @@
 Every run is a fresh process (or, for `export-model`, a fresh tree of processes) on the same `.keras` file, the two
 sides in turn. Keras' side is what its documentation shows: load the file, `model.export` to SavedModel, ONNX and
 LiteRT. It proves nothing. Where one of its exporters fails, the time until then counts and the table says so. Memory is
-the largest sum of the proportional set sizes (PSS) of all processes of a side, looked at ten times a second.
+the largest sum of the proportional set sizes (PSS) of all processes of a side, looked at four times a second: more
+often would slow down the side that has more processes.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from statistics import median
 MODELS = ("MobileNetV2", "EfficientNetB0", "ResNet50")
 IMAGE = (96, 96, 3)
 MOST_RATIO = 0.6
-_LOOK_S = 0.1
+_LOOK_S = 0.25
 _FORMATS = {"tf_saved_model": "saved_model", "onnx": "model.onnx", "litert": "model.tflite"}
 
 _BUILD = """
