@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from kedge_exporter.advice_graph import nodes
 from kedge_exporter.readings import Reading
 
 if TYPE_CHECKING:
@@ -95,13 +96,7 @@ def _entry(node: Any, tensor: Any) -> tuple[Any, Any] | None:  # noqa: ANN401
 
 def _readers(graph: Any, tensor: Any) -> Iterator[Any]:  # noqa: ANN401
     """The calls in this graph that read a tensor."""
-    return (node for node in _nodes(graph) if any(read is tensor for read in node.input_tensors))
-
-
-def _nodes(graph: Any) -> Iterator[Any]:  # noqa: ANN401
-    """The calls that make up this graph; a shared layer has calls in other graphs as well."""
-    for nodes in graph._nodes_by_depth.values():  # noqa: SLF001 (Keras offers no public view of its graph's edges)
-        yield from nodes
+    return (node for node in nodes(graph) if any(read is tensor for read in node.input_tensors))
 
 
 def _tell(layer: Any, *, is_direct: bool) -> Iterator[Reading]:  # noqa: ANN401

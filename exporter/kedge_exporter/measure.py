@@ -4,7 +4,6 @@
 it: the conversions are over.
 """
 
-import platform
 import subprocess
 import sys
 import time
@@ -22,8 +21,10 @@ from kedge_bundle.manifest import Artifact, Latency, Manifest
 from kedge_bundle.runtimes import open_runtime
 from kedge_bundle.runtimes.base import Runtime
 from kedge_bundle.signature import Tensors, row_count
-from kedge_bundle.store import Bundle, describe_file
+from kedge_bundle.store import Bundle
+from kedge_exporter.cpu import cpu_name
 from kedge_exporter.processes import describe_exit, proof_environment
+from kedge_exporter.proof_worker import change_of
 
 _AT_ONCE = 32
 _WARM_RUNS = 5
@@ -102,16 +103,6 @@ def measure(job: MeasureJob, job_file: Path) -> Measured:
     return found
 
 
-def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """The processor's own name; empty where the system does not say."""
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text("utf-8", errors="replace").splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() in ("model name", "Model"):
-                return value.strip()
-    return platform.processor()
-
-
 def run_job(job_file: Path) -> None:
     """The fresh process: judge, answer the golden inputs, take the time, leave a result."""
     job = MeasureJob.model_validate_json(job_file.read_bytes())
@@ -124,10 +115,8 @@ def run_job(job_file: Path) -> None:
 
 def _measured(job: MeasureJob) -> Measured:
     artifact = job.manifest.artifacts[0]
-    for file in artifact.files:
-        # What is judged must be what will be published: the manifest's hashes are taken from the converter.
-        if describe_file(job.directory, job.directory / file.path) != file:
-            return _failed(job, f"'{file.path}' changed after it was converted")
+    if change := change_of(job.directory, artifact):
+        return _failed(job, change)
     rows = read_cases(job.rows)[0]
     bundle = Bundle(job.directory, job.manifest)
     with open_runtime(bundle, artifact) as runtime:

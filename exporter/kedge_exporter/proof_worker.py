@@ -53,12 +53,21 @@ def failed_report(artifact: Artifact, reason: str) -> ParityReport:
     return ParityReport(format=artifact.format, cases=(), verdict="failed", reason=reason)
 
 
+def change_of(directory: Path, artifact: Artifact) -> str:
+    """Which file is not the one that the converter wrote; empty where all are.
+
+    What is proven or judged must be what will be published, and the manifest's hashes are taken from the converter.
+    """
+    for file in artifact.files:
+        if describe_file(directory, directory / file.path) != file:
+            return f"'{file.path}' changed after it was converted"
+    return ""
+
+
 def _report(job: ProofJob) -> ParityReport:
     artifact = job.manifest.artifacts[0]
-    for file in artifact.files:
-        # What is proven must be what will be published: the manifest's hashes are taken from the converter.
-        if describe_file(job.directory, job.directory / file.path) != file:
-            return failed_report(artifact, f"'{file.path}' changed after it was converted")
+    if change := change_of(job.directory, artifact):
+        return failed_report(artifact, change)
     try:
         with open_runtime(Bundle(job.directory, job.manifest), artifact) as runtime:
             return replay(runtime, read_cases(job.cases), job.manifest.budget)

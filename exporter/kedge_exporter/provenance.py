@@ -11,6 +11,7 @@ from pathlib import Path
 
 from kedge_bundle.manifest import Recipe, Source, Toolchain
 from kedge_bundle.store import sha256_of
+from kedge_exporter.cpu import cpu_flags
 from kedge_exporter.inspect import Contents
 from kedge_exporter.request import ExportRequest
 
@@ -95,17 +96,6 @@ def source(contents: Contents) -> Source:
         content_sha256=contents.content_sha256,
         keras_version=contents.keras_version,
     )
-
-
-def cpu_flags(cpuinfo: Path) -> tuple[str, ...]:
-    """The first CPU's flags (`flags` on x86, `Features` on ARM), sorted; empty where the system has no such file."""
-    if not cpuinfo.is_file():
-        return ()
-    for line in cpuinfo.read_text("utf-8", errors="replace").splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() in ("flags", "Features"):
-            return tuple(sorted(value.split()))
-    return ()
 
 
 def _custom_files(module: Path) -> dict[str, str]:

@@ -18,6 +18,7 @@ from kedge_exporter.tables import Table, tables_of
 
 _LOOPS = {"While", "StatelessWhile"}
 """Freezing takes the weights out of what they carry round, and their outputs move up."""
+_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _PASSING = {"Const", "Placeholder", "Cast", "Identity"}
 
 
@@ -53,6 +54,16 @@ class Frozen:
     def batch(self) -> int | None:
         """The rows of every run; None when any number will do."""
         return self.signature.fixed_batch
+
+    @property
+    def ops(self) -> set[str]:
+        """The types of its operations, of the graph itself; read from it, since a GraphDef is a copy of all weights."""
+        return {operation.type for operation in self.function.graph.get_operations()}
+
+    @property
+    def calls_functions(self) -> bool:
+        """Whether parts of it stand in functions of their own, which TensorFlow would compile apart."""
+        return not self.ops.isdisjoint(_CALLS)
 
     @property
     def precisions(self) -> set[str]:

@@ -8,7 +8,8 @@ import pytest
 from kedge_bundle.cases import Case, read_cases, write_cases
 from kedge_bundle.fidelity import FidelityBudget
 from kedge_bundle.signature import Tensors
-from kedge_exporter.measure import Measured, MeasureJob, cpu_name, measure
+from kedge_exporter.cpu import cpu_name
+from kedge_exporter.measure import Measured, MeasureJob, measure
 from tests.services.bundles import publish, two_output
 
 BUDGET = FidelityBudget(min_snr_db=20, min_agreement=0.5)

@@ -25,14 +25,12 @@ from kedge_exporter.writing import as_write_error
 FORMAT = "onnx"
 _FILE = "model.onnx"
 _KNOWN_DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}
-_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 
 
 def convert(frozen: Frozen, directory: Path, options: ConvertOptions) -> Artifact:
     """Write `model.onnx` under Keras' names, with a symbolic batch axis called `batch`."""
     frozen = without({"bfloat16"}, frozen, FORMAT)  # onnxruntime has hardly a kernel for it
-    graph_def = frozen.function.graph.as_graph_def()
-    if any(node.op in _CALLS for node in graph_def.node):
+    if frozen.calls_functions:
         # Keras compiles grouped convolutions apart; ONNX has them as an attribute of Conv.
         frozen = frozen.inlined()
     model = _converted(frozen, options.opset)

@@ -30,7 +30,7 @@ def convert(frozen: Frozen, directory: Path, _: ConvertOptions) -> Artifact:
         inputs=frozen.arguments,
         outputs={name: name for name in names},
         batch=frozen.batch or "dynamic",
-        ops=tuple(sorted({node.op for node in frozen.function.graph.as_graph_def().node})),
+        ops=tuple(sorted(frozen.ops)),
         verdict="failed",
     )
 

@@ -65,8 +65,6 @@ REWRITES: dict[str, Rewrite] = {
 }
 """TensorFlow op -> its other form."""
 
-_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
-
 
 def with_builtins(frozen: Frozen) -> Any:  # noqa: ANN401 (TensorFlow ships no types)
     """The graph of a model as a GraphDef, with other forms for the ops in `REWRITES`, and its tables inside.
@@ -74,9 +72,8 @@ def with_builtins(frozen: Frozen) -> Any:  # noqa: ANN401 (TensorFlow ships no t
     Raises:
         FormatImpossible: an op has no other form as the model uses it.
     """
-    graph = frozen.function.graph
-    if any(operation.type in _CALLS for operation in graph.get_operations()):
-        functions = graph.as_graph_def().library.function
+    if frozen.calls_functions:
+        functions = frozen.function.graph.as_graph_def().library.function
         if any(node.op in REWRITES for function in functions for node in function.node_def):
             frozen = frozen.inlined()  # a function apart does not say the shapes that a rewrite must know
     look_ups = {"LookupTableFindV2": look_up(frozen.tables)} if frozen.tables else {}
