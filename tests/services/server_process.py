@@ -102,6 +102,15 @@ class ServerProcess:
             assert time.monotonic() < end, f"fewer than {requests} requests in flight"
             time.sleep(0.01)
 
+    def wait_queued(self, rows: int, timeout_s: float = START_S) -> None:
+        """Wait until so many rows stand in the queue, and still do a moment later: behind a run, not on their way."""
+        end = time.monotonic() + timeout_s
+        looks = 0
+        while looks < 3:
+            assert time.monotonic() < end, f"fewer than {rows} rows in the queue"
+            looks = looks + 1 if self.metric("kedge_queue_rows") >= rows else 0
+            time.sleep(0.03)
+
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
