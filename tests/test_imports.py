@@ -1,6 +1,7 @@
 """The rules of the house (CONTRIBUTING, "Never"), read from the sources and tried in child processes."""
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -78,7 +79,7 @@ def test_grpc_and_pb_stay_on_the_wire():
 def test_only_settings_and_commands_touch_the_environment():
     allowed = {"cli.py", "settings.py", "query.py"}
     allowed_paths = {
-        "kedge_bundle/runtimes/__init__.py",  # switches onnxruntime's telemetry off before it is imported
+        "kedge_bundle/runtimes/__init__.py",  # onnxruntime's telemetry and TensorFlow's Keras, before their import
         "kedge_exporter/processes.py",  # makes the environment of the export's child processes
     }
     broken = [
@@ -123,3 +124,21 @@ def test_importing_every_module_of_the_server_prints_nothing_and_needs_no_heavy_
     ]
     done = run_blocked(HEAVY, "\n".join(f"import {module}" for module in modules))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_tensorflow_serves_without_keras_and_leaves_the_environment_as_it_was():
+    """Keras would be half of TensorFlow's start, and 57 MB."""
+    program = """
+import os, sys
+before = dict(os.environ)
+from kedge_bundle.runtimes import is_installed
+assert is_installed("saved_model")
+print("tensorflow" in sys.modules, "keras" in sys.modules, set(before.items()) - set(os.environ.items()),
+      "TF_USE_LEGACY_KERAS" in os.environ)
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
+    for own in ({}, {"TF_USE_LEGACY_KERAS": "0"}):
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment | own
+        )
+        assert done.stdout == f"True False set() {bool(own)}\n"

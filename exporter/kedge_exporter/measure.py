@@ -23,7 +23,7 @@ from kedge_bundle.runtimes.base import Runtime
 from kedge_bundle.signature import Tensors, row_count
 from kedge_bundle.store import Bundle
 from kedge_exporter.cpu import cpu_name
-from kedge_exporter.processes import describe_exit, proof_environment
+from kedge_exporter.processes import describe_exit, runtime_environment
 from kedge_exporter.proof_worker import change_of
 
 _AT_ONCE = 32
@@ -87,7 +87,7 @@ def measure(job: MeasureJob, job_file: Path) -> Measured:
     # -P: a file beside the user that is called like a library is not that library.
     command = [sys.executable, "-P", "-m", "kedge_exporter.measure", str(job_file)]
     finished = subprocess.run(  # noqa: S603 (our own module)
-        command, env=proof_environment(), stdin=subprocess.DEVNULL, check=False
+        command, env=runtime_environment(), stdin=subprocess.DEVNULL, check=False
     )
     if finished.returncode != 0:
         return _failed(job, f"the process that judges it {describe_exit(finished.returncode)}")

@@ -1,6 +1,6 @@
 """Converts the traced model to one format after another, while those that are made are being proven."""
 
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,10 @@ from kedge_exporter.publish import Draft
 
 if TYPE_CHECKING:
     from kedge_exporter.tracing import Frozen
+
+_SMALL_BYTES = 2**24
+"""Beside weights of fewer bytes, an export's memory is its two TensorFlows: this one converts nothing while the other
+proves. Beside more, the converters' copies are what counts, and waiting for the proof would cost seconds."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,10 @@ class Workshop:
                 artifact = self._convert(format_name, self._one_row(format_name, error))
             phase.detail = _describe(artifact)
             give_back()
-        return artifact, self.pool.submit(self.prover.prove, self.draft.manifest((artifact,)))
+        proof = self.pool.submit(self.prover.prove, self.draft.manifest((artifact,)))
+        if format_name == "saved_model" and self.draft.contents.weight_bytes < _SMALL_BYTES:
+            wait([proof])
+        return artifact, proof
 
     def finish(self, artifact: Artifact, proof: "Future[ParityReport]") -> tuple[Artifact, ParityReport]:
         """Wait for the proof; an artifact that did not run with several rows gets one more try with one at a time."""
