@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kedge_bundle.cases import Case, read_cases, write_cases
+from kedge_bundle.cpu import cpu_name
 from kedge_bundle.errors import RunnerError
 from kedge_bundle.fidelity import FidelityBudget, FidelityReport, failed, judge
 from kedge_bundle.manifest import Artifact, Latency, Manifest
@@ -22,7 +23,6 @@ from kedge_bundle.runtimes import open_runtime
 from kedge_bundle.runtimes.base import Runtime
 from kedge_bundle.signature import Tensors, row_count
 from kedge_bundle.store import Bundle
-from kedge_exporter.cpu import cpu_name
 from kedge_exporter.processes import describe_exit, runtime_environment
 from kedge_exporter.proof_worker import change_of
 

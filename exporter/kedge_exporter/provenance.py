@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
+from kedge_bundle.cpu import cpu_flags
 from kedge_bundle.manifest import Recipe, Source, Toolchain
 from kedge_bundle.store import sha256_of
-from kedge_exporter.cpu import cpu_flags
 from kedge_exporter.inspect import Contents
 from kedge_exporter.request import ExportRequest
 

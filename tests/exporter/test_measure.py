@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from kedge_bundle.cases import Case, read_cases, write_cases
+from kedge_bundle.cpu import cpu_name
 from kedge_bundle.fidelity import FidelityBudget
 from kedge_bundle.signature import Tensors
-from kedge_exporter.cpu import cpu_name
 from kedge_exporter.measure import Measured, MeasureJob, measure
 from tests.services.bundles import publish, two_output
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kedge_bundle.cpu import cpu_flags
 from kedge_bundle.manifest import Recipe
 from kedge_bundle.store import sha256_of
-from kedge_exporter.cpu import cpu_flags
 from kedge_exporter.provenance import are_installed, installed_packages, is_this_toolchain, recipe, toolchain
 from kedge_exporter.request import ExportRequest
 
