@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from kedge_bundle.errors import SamplesInvalid
 from kedge_bundle.signature import Tensors
 
-_INPUT, _OUTPUT = "input", "output"
+_INPUT, _OUTPUT, _REFERENCE = "input", "output", "reference"
 _NPY_MAGIC = b"\x93NUMPY"
 _UNREADABLE = (
     OSError, ValueError, EOFError, KeyError, OverflowError, MemoryError, RuntimeError, SyntaxError,
@@ -23,18 +23,30 @@ _UNREADABLE = (
 
 @dataclass(frozen=True)
 class Case:
-    """One set of inputs, each (rows, ...), and what Keras answers to them."""
+    """One set of inputs, each (rows, ...), and what is right to answer to them.
+
+    Attributes:
+        name: its kind, its number of rows, and what else tells it apart, with hyphens between.
+        outputs: what Keras answers.
+        reference: what the same weights answer in float64; only the outputs of floats, or none at all.
+    """
 
     name: str
     inputs: Tensors
     outputs: Tensors = field(default_factory=dict)
+    reference: Tensors = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """What the inputs are like: `typical`, `data`, `zeros`."""
+        return self.name.partition("-")[0]
 
 
 def write_cases(path: Path, cases: list[Case]) -> None:
-    """Write cases to an `.npz` whose members are `<case>/input/<name>` and `<case>/output/<name>`."""
+    """Write cases to an `.npz` whose members are `<case>/input/<name>`, `<case>/output/<name>`, and `reference`."""
     arrays: dict[str, NDArray[np.generic]] = {}
     for case in cases:
-        for side, tensors in ((_INPUT, case.inputs), (_OUTPUT, case.outputs)):
+        for side, tensors in ((_INPUT, case.inputs), (_OUTPUT, case.outputs), (_REFERENCE, case.reference)):
             for name, array in tensors.items():
                 # Object arrays need pickle, which we never load; fixed-width bytes carry strings as well.
                 arrays[f"{case.name}/{side}/{name}"] = array.astype(np.bytes_) if array.dtype == object else array
@@ -46,16 +58,16 @@ def read_cases(path: Path) -> list[Case]:
     """Read what `write_cases` wrote, in the same order.
 
     Raises:
-        SamplesInvalid: not an `.npz`, or its members are not named `<case>/input|output/<name>`.
+        SamplesInvalid: not an `.npz`, or its members are not named `<case>/input|output|reference/<name>`.
     """
     cases: dict[str, Case] = {}
     for member, array in read_npz(path).items():
         name, _, rest = member.partition("/")
         side, _, tensor = rest.partition("/")
-        if side not in (_INPUT, _OUTPUT) or not tensor:
-            raise SamplesInvalid(f"{path}: the member '{member}' is not named <case>/input|output/<name>")
-        case = cases.setdefault(name, Case(name, {}, {}))
-        (case.inputs if side == _INPUT else case.outputs)[tensor] = array
+        if side not in (_INPUT, _OUTPUT, _REFERENCE) or not tensor:
+            raise SamplesInvalid(f"{path}: the member '{member}' is not named <case>/input|output|reference/<name>")
+        case = cases.setdefault(name, Case(name, {}, {}, {}))
+        {_INPUT: case.inputs, _OUTPUT: case.outputs, _REFERENCE: case.reference}[side][tensor] = array
     return list(cases.values())
 
 

@@ -6,13 +6,16 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
+from kedge_bundle.cases import Case
 from kedge_bundle.errors import BundleUnreadable, ManifestInvalid
 from kedge_bundle.fidelity import FidelityReport, FidelityVerdict
+from kedge_bundle.judge import Judge
 from kedge_bundle.parity import Budget, Verdict
+from kedge_bundle.rounding import Reference
 from kedge_bundle.signature import Signature
 from kedge_bundle.stats import InputStats
 
-SCHEMA_MAJOR, SCHEMA_MINOR = 1, 1
+SCHEMA_MAJOR, SCHEMA_MINOR = 1, 2
 FILE_NAME = "manifest.json"
 
 FormatName = Literal["saved_model", "tflite", "onnx"]
@@ -212,7 +215,9 @@ class Manifest(_Part):
     created: str = Field(description="UTC, ISO 8601.")
     signature: Signature
     input_stats: tuple[InputStats, ...] = ()
-    budget: Budget
+    budget: Budget = Field(description="The tolerance where there is no float64 reference.")
+    tolerance: Budget | None = Field(default=None, description="The one that was asked for with --atol and --rtol.")
+    reference: Reference | None = Field(default=None, description="None in bundles of schema 1.1 and older.")
     artifacts: tuple[Artifact, ...] = Field(min_length=1)
     golden: File
     proof: File
@@ -239,6 +244,10 @@ class Manifest(_Part):
                         f"{artifact.name} maps the names {sorted(given)}, the signature has {sorted(wanted)}"
                     )
         return self
+
+    def judge(self, cases: list[Case]) -> Judge:
+        """What the answers to these cases are held to."""
+        return Judge.of(cases, self.budget, self.tolerance, self.reference)
 
     def artifact(self, name: str) -> Artifact | None:
         """The artifact of this name, one of `ARTIFACT_NAMES`, or None."""

@@ -1,23 +1,20 @@
-"""Do two sets of answers agree? Arithmetic in float64, non-finite values first, and no way to pass on nothing.
+"""What a proof says: verdicts, and reports by output, case and format; and no way to pass on nothing.
 
-Knows no runtime and no file: `replay.py` runs artifacts and asks here.
+Who compares is `judge.py`; this page is what is written down.
 """
 
 import math
-from collections.abc import Iterable, Mapping
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from kedge_bundle.signature import Tensors, describe_dtype, describe_shape
+from kedge_bundle.differences import Differences
 
-Verdict = Literal["bit-exact", "within-tolerance", "failed"]
+Verdict = Literal["bit-exact", "rounding-equivalent", "within-tolerance", "failed"]
 """Best first."""
 
 _ATOL_SHARE = 30
-_ORDER: tuple[Verdict, ...] = ("bit-exact", "within-tolerance", "failed")
+_ORDER: tuple[Verdict, ...] = ("bit-exact", "rounding-equivalent", "within-tolerance", "failed")
 
 
 class Budget(BaseModel):
@@ -56,19 +53,25 @@ class Budget(BaseModel):
         return min(self.atol, _ATOL_SHARE * self.rtol * largest) + self.rtol * scale
 
 
-class OutputParity(BaseModel):
-    """How one output of one case compares. Errors are in units of the output, over finite values."""
+class OutputParity(Differences):
+    """How one output of one case compares.
 
-    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
+    Attributes:
+        values: how many were compared.
+        error: the largest difference from the float64 reference, by the size of its channel; None without one.
+        keras_error: the same of Keras' own answers to this case.
+        allowed: the `error` that is rounding in this model.
+        scale: the largest finite value, in units of the output.
+        tolerance: the absolute error allowed by an explicit tolerance, in units of the output; None where none judged.
+    """
 
     output: str
     values: int
-    max_abs_error: float | None = None
-    rms_error: float | None = None
-    scale: float | None = None
+    error: float | None = None
+    keras_error: float | None = None
     allowed: float | None = None
-    nonfinite_expected: int = 0
-    nonfinite_actual: int = 0
+    scale: float | None = None
+    tolerance: float | None = None
     verdict: Verdict
     reason: str = ""
 
@@ -86,12 +89,18 @@ class CaseParity(BaseModel):
 
 
 class ParityReport(BaseModel):
-    """Every case of one format. `failed` unless at least one value was compared and nothing differed."""
+    """Every case of one format. `failed` unless at least one value was compared and nothing differed.
+
+    Attributes:
+        format: the artifact's name.
+        session: how the runtime was set up where it is not as it serves: `graph optimization disabled`.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     format: str
     device: str = "cpu"
+    session: str = ""
     cases: tuple[CaseParity, ...]
     verdict: Verdict
     reason: str = ""
@@ -106,6 +115,13 @@ class ParityReport(BaseModel):
         """The largest difference over all cases and outputs, in units of the output; NaN if none was computed."""
         errors = [o.max_abs_error for case in self.cases for o in case.outputs if o.max_abs_error is not None]
         return max(errors, default=math.nan)
+
+    @property
+    def times_rounding(self) -> float | None:
+        """The largest error as a multiple of Keras' own in the same model; None without a reference, or without any."""
+        errors = [o.error for case in self.cases for o in case.outputs if o.error is not None]
+        own = [o.keras_error for case in self.cases for o in case.outputs if o.keras_error is not None]
+        return max(errors) / max(own) if own and max(own) > 0 else None
 
     def first_failure(self) -> str:
         """One sentence on the first thing that differs; empty when nothing does."""
@@ -125,39 +141,6 @@ def worst(verdicts: list[Verdict]) -> Verdict:
     return max(verdicts, key=_ORDER.index, default="failed")
 
 
-def largest_values(answers: Iterable[Tensors]) -> dict[str, float]:
-    """The largest finite magnitude of each floating-point output over all cases, in units of the output."""
-    largest: dict[str, float] = {}
-    for tensors in answers:
-        for name, array in tensors.items():
-            if array.dtype.kind == "f":
-                largest[name] = max(largest.get(name, 0.0), _scale(array.astype(np.float64)))
-    return largest
-
-
-def compare(
-    case: str, expected: Tensors, actual: Tensors, budget: Budget, largest: Mapping[str, float] | None = None
-) -> CaseParity:
-    """Compare one case's answers by name.
-
-    Args:
-        case: what the case is called in the report.
-        expected: the reference answers, each (rows, ...).
-        actual: the artifact's answers; names, dtypes and shapes must be the same.
-        budget: the error allowed.
-        largest: the `largest_values` of all cases; those of this case alone when None.
-    """
-    rows = max((array.shape[0] for array in expected.values() if array.ndim), default=0)
-    if not expected or set(expected) != set(actual):
-        reason = f"expected the outputs {sorted(expected)}, got {sorted(actual)}" if expected else "nothing to compare"
-        return CaseParity(case=case, rows=rows, outputs=(), verdict="failed", reason=reason)
-    largest = largest_values([expected]) if largest is None else largest
-    outputs = tuple(
-        _compare_output(name, expected[name], actual[name], budget, largest.get(name, 0.0)) for name in expected
-    )
-    return CaseParity(case=case, rows=rows, outputs=outputs, verdict=worst([output.verdict for output in outputs]))
-
-
 def report(format_name: str, device: str, cases: list[CaseParity]) -> ParityReport:
     """Sum up the cases of one format; it fails unless every output was compared in at least one finite value."""
     verdict, reason = worst([case.verdict for case in cases]), ""
@@ -168,67 +151,3 @@ def report(format_name: str, device: str, cases: list[CaseParity]) -> ParityRepo
     elif names - compared:
         verdict, reason = "failed", f"no finite value was compared of the outputs {sorted(names - compared)}"
     return ParityReport(format=format_name, device=device, cases=tuple(cases), verdict=verdict, reason=reason)
-
-
-def _scale(array: NDArray[np.float64]) -> float:
-    return float(np.abs(array[np.isfinite(array)]).max(initial=0.0))
-
-
-def _compare_output(
-    name: str, expected: NDArray[np.generic], actual: NDArray[np.generic], budget: Budget, largest: float
-) -> OutputParity:
-    def failed(reason: str) -> OutputParity:
-        return OutputParity(output=name, values=int(expected.size), verdict="failed", reason=reason)
-
-    if expected.dtype != actual.dtype:
-        return failed(f"expected dtype {describe_dtype(expected)}, got {describe_dtype(actual)}")
-    if expected.shape != actual.shape:
-        return failed(f"expected shape {describe_shape(expected.shape)}, got {describe_shape(actual.shape)}")
-    if expected.size == 0:
-        return failed("the output holds no value")
-    if expected.dtype.kind != "f":
-        return _compare_exactly(name, expected, actual)
-    return _compare_floats(name, expected.astype(np.float64), actual.astype(np.float64), budget, largest)
-
-
-def _compare_exactly(name: str, expected: NDArray[np.generic], actual: NDArray[np.generic]) -> OutputParity:
-    differing = int(np.count_nonzero(expected != actual))
-    if differing:
-        reason = f"{differing} of {expected.size} values differ"
-        return OutputParity(output=name, values=int(expected.size), verdict="failed", reason=reason)
-    return OutputParity(output=name, values=int(expected.size), max_abs_error=0.0, verdict="bit-exact")
-
-
-def _compare_floats(
-    name: str, expected: NDArray[np.float64], actual: NDArray[np.float64], budget: Budget, largest: float
-) -> OutputParity:
-    finite, finite_actual = np.isfinite(expected), np.isfinite(actual)
-    counts = {
-        "nonfinite_expected": int((~finite).sum()),
-        "nonfinite_actual": int((~finite_actual).sum()),
-    }
-    # NaN where NaN, and each infinity with its sign: masks first, so that no error below is an error of NaN.
-    same_nonfinite = np.array_equal(expected[~finite], actual[~finite], equal_nan=True)
-    if not np.array_equal(finite, finite_actual) or not same_nonfinite:
-        where = int(np.flatnonzero((finite != finite_actual).ravel())[0]) if (finite != finite_actual).any() else -1
-        reason = "NaN or infinity stand in other places" if where >= 0 else "NaN and infinities are not the same ones"
-        return OutputParity(output=name, values=expected.size, verdict="failed", reason=reason, **counts)
-    with np.errstate(over="ignore"):  # of float64 answers; an infinite error is one that does not fit
-        error = np.abs(expected[finite] - actual[finite])
-        rms_error = float(np.sqrt(np.mean(error**2))) if error.size else 0.0
-    worst_error = float(error.max(initial=0.0))
-    scale = _scale(expected)
-    allowed = budget.allowed(scale, largest)
-    fits = worst_error <= allowed
-    verdict: Verdict = "failed" if not fits else "bit-exact" if worst_error == 0 else "within-tolerance"
-    return OutputParity(
-        output=name,
-        values=expected.size,
-        max_abs_error=worst_error,
-        rms_error=rms_error,
-        scale=scale,
-        allowed=allowed,
-        verdict=verdict,
-        reason="" if fits else f"largest error {worst_error:.3g}, allowed {allowed:.3g} at a scale of {scale:.3g}",
-        **counts,
-    )

@@ -4,19 +4,18 @@ from collections.abc import Iterable
 
 from kedge_bundle.cases import Case
 from kedge_bundle.errors import RunFailed
+from kedge_bundle.judge import Judge
 from kedge_bundle.manifest import Artifact, RuntimeOptions
-from kedge_bundle.parity import Budget, CaseParity, ParityReport, compare, largest_values, report
+from kedge_bundle.parity import CaseParity, ParityReport, report
 from kedge_bundle.runtimes import open_runtime
 from kedge_bundle.runtimes.base import Runtime
 from kedge_bundle.signature import row_count
 from kedge_bundle.store import Bundle
 
 
-def replay(runtime: Runtime, cases: Iterable[Case], budget: Budget) -> ParityReport:
+def replay(runtime: Runtime, cases: Iterable[Case], judge: Judge) -> ParityReport:
     """Run every case and compare every output by name. A run that fails is a failed case, not an exception."""
-    cases = list(cases)
-    largest = largest_values(case.outputs for case in cases)
-    compared = [_replay_case(runtime, case, budget, largest) for case in cases]
+    compared = [_replay_case(runtime, case, judge) for case in cases]
     return report(runtime.artifact.name, runtime.device, compared)
 
 
@@ -30,8 +29,8 @@ def verify(bundle: Bundle, artifact: Artifact, options: RuntimeOptions | None = 
         return replay(runtime, *bundle.golden_of(artifact))
 
 
-def _replay_case(runtime: Runtime, case: Case, budget: Budget, largest: dict[str, float]) -> CaseParity:
+def _replay_case(runtime: Runtime, case: Case, judge: Judge) -> CaseParity:
     try:
-        return compare(case.name, case.outputs, runtime.run(case.inputs), budget, largest)
+        return judge.compare(case, runtime.run(case.inputs))
     except RunFailed as error:
         return CaseParity(case=case.name, rows=row_count(case.inputs), outputs=(), verdict="failed", reason=str(error))

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from kedge_bundle.cases import Case, read_cases
 from kedge_bundle.errors import BundleTampered, BundleUnreadable, ManifestInvalid, VersionTaken
+from kedge_bundle.judge import Judge
 from kedge_bundle.manifest import FILE_NAME, HIGHEST_VERSION, Artifact, File, Manifest, read_manifest, write_manifest
-from kedge_bundle.parity import Budget
 
 _CHUNK = 1 << 20
 _STAGING_PREFIX = ".staging-"
@@ -35,22 +35,22 @@ class Bundle:
         """The golden inputs and Keras' answers to them."""
         return read_cases(self.directory / self.manifest.golden.path)
 
-    def golden_of(self, artifact: Artifact) -> tuple[list[Case], Budget]:
-        """The golden inputs with what this artifact should answer, and the error that it may show.
+    def golden_of(self, artifact: Artifact) -> tuple[list[Case], Judge]:
+        """The golden inputs with what this artifact should answer, and what judges the error that it shows.
 
         A quantized artifact does not answer as Keras does, by design: a replay asks whether it answers as it did when
         it was judged. How far that is from Keras was settled then, on many more rows. Cases with NaN are not replayed.
         """
         if artifact.quantized is None:
-            return self.golden, self.manifest.budget
+            return self.golden, self.manifest.judge(self.golden)
         own = {case.name: case.outputs for case in read_cases(self.directory / artifact.quantized.golden.path)}
         if not own or not own.keys() <= {case.name for case in self.golden}:
             raise ManifestInvalid(
                 f"{self.directory}: '{artifact.quantized.golden.path}' answers the cases {sorted(own)}, "
                 f"the golden ones are {sorted(case.name for case in self.golden)}"
             )
-        answered = [replace(case, outputs=own[case.name]) for case in self.golden if case.name in own]
-        return answered, artifact.quantized.budget
+        answered = [replace(case, outputs=own[case.name], reference={}) for case in self.golden if case.name in own]
+        return answered, Judge.of(answered, artifact.quantized.budget)
 
 
 def open_bundle(directory: Path) -> Bundle:

@@ -13,6 +13,7 @@ from kedge_bundle.errors import SamplesInvalid
 from kedge_bundle.manifest import Artifact
 from kedge_bundle.memory import give_back
 from kedge_bundle.parity import ParityReport
+from kedge_bundle.rounding import Reference
 from kedge_bundle.signature import Signature, Tensors
 from kedge_bundle.stats import InputStats
 from kedge_bundle.store import sha256_of
@@ -20,6 +21,7 @@ from kedge_exporter import reproducible
 from kedge_exporter.advice import advise
 from kedge_exporter.advice_graph import Subject
 from kedge_exporter.errors import ParityNotProven, UsageError
+from kedge_exporter.exact import with_reference
 from kedge_exporter.formats import check_size
 from kedge_exporter.input_statistics import input_statistics
 from kedge_exporter.inspect import inspect
@@ -32,12 +34,10 @@ from kedge_exporter.quantize import Quantizer
 from kedge_exporter.quantize_rows import rows_for
 from kedge_exporter.reference import check_answers, reference_answers
 from kedge_exporter.request import Exported, ExportRequest, FormatResult
-from kedge_exporter.rounding import settle
 from kedge_exporter.samples import draws, fitted_data
 from kedge_exporter.workshop import Workshop
 
 if TYPE_CHECKING:
-    from kedge_exporter.keras_model import LoadedModel
     from kedge_exporter.tracing import Frozen
 
 
@@ -85,21 +85,26 @@ def export(
         check_answers(reference.cases, frozen.signature)
         give_back()
         phase.detail = f"{len(frozen.function.graph.get_operations())} nodes"
-    budget, budget_notes = budget_of(loaded.precision, frozen.precisions, request.formats)
+    budget, budget_notes, why_not = budget_of(loaded.precision, frozen.precisions, request.formats)
+    with progress.phase("reference") as phase:
+        exact = with_reference(loaded, reference.cases, why_not=why_not)
+        give_back()
+        phase.detail = f"{exact.reference.precision}, Keras' own error is {_describe_own(exact.reference)}"
     draft = Draft(
         request=request,
         contents=contents,
         signature=frozen.signature,
         input_stats=stats,
         budget=budget,
+        reference=exact.reference,
         staged=staged,
         advice=advice,
-        notes=(*loaded.notes, *notes, *stats_notes, *reference.notes, *budget_notes),
+        notes=(*loaded.notes, *notes, *stats_notes, *reference.notes, *budget_notes, *exact.notes),
         data_sha256=data_sha256,
     )
-    draft.write_golden(reference.cases)
-    prover = Prover.prepare(staged, work, reference.cases, processes)
-    draft, artifacts, reports = _converted_and_proven(loaded, frozen, draft, prover, progress)
+    draft.write_golden(exact.cases)
+    prover = Prover.prepare(staged, work, exact.cases, processes)
+    draft, artifacts, reports = _converted_and_proven(frozen, draft, prover, progress)
     if rows is not None:
         smaller = Quantizer(loaded, frozen, draft, rows, work, progress).run(artifacts)
         draft, artifacts = replace(draft, notes=(*draft.notes, *smaller.notes)), smaller.artifacts
@@ -121,7 +126,7 @@ def export(
 
 
 def _converted_and_proven(
-    loaded: "LoadedModel", frozen: "Frozen", draft: Draft, prover: Prover, progress: Progress
+    frozen: "Frozen", draft: Draft, prover: Prover, progress: Progress
 ) -> tuple[Draft, tuple[Artifact, ...], tuple[ParityReport, ...]]:
     """Every format with its proof, and the draft with what there is to say of it; or ParityNotProven."""
     formats = draft.request.formats
@@ -130,22 +135,15 @@ def _converted_and_proven(
         workshop = Workshop(frozen, draft, prover, pool, progress)
         begun = [workshop.begin(name) for name in formats]
         made = [workshop.finish(artifact, proof) for artifact, proof in begun]
-    settled = settle(loaded, prover.cases, tuple(report for _, report in made), draft.budget)
-    draft = replace(draft, notes=(*draft.notes, *workshop.notes, *settled.notes))
-    if settled.uncertain:
-        draft.write_golden([case for case in prover.cases if case.name not in settled.uncertain])
-    return draft, _require_proof([artifact for artifact, _ in made], settled.reports), settled.reports
-
-
-def _require_proof(made: list[Artifact], reports: tuple[ParityReport, ...]) -> tuple[Artifact, ...]:
-    """The artifacts with their verdicts, or ParityNotProven unless every format was proven."""
-    failures = [f"{report.format}: {report.first_failure()}" for report in reports if not report.is_proven]
-    if failures or not reports:
+    reports = tuple(report for _, found in made for report in found.reports)
+    failures = [f"{artifact.format}: {found.first_failure}" for artifact, found in made if found.verdict == "failed"]
+    if failures or not made:
         raise ParityNotProven("; ".join(failures) or "no format was requested", reports)
-    return tuple(
-        artifact.model_copy(update={"verdict": report.verdict, "max_abs_error": report.max_abs_error})
-        for artifact, report in zip(made, reports, strict=True)
+    artifacts = tuple(
+        artifact.model_copy(update={"verdict": found.verdict, "max_abs_error": found.max_abs_error})
+        for artifact, found in made
     )
+    return replace(draft, notes=(*draft.notes, *workshop.notes)), artifacts, reports
 
 
 def _samples(path: Path | None) -> tuple[Tensors | None, str | None]:
@@ -166,6 +164,11 @@ def _fitted(data: Tensors | None, signature: Signature, path: Path | None) -> tu
 def _listing(signature: Signature) -> str:
     names = [", ".join(map(repr, side)) for side in (signature.input_names, signature.output_names)]
     return f"{names[0]} -> {names[1]}"
+
+
+def _describe_own(reference: Reference) -> str:
+    errors = [error for by_kind in reference.own.values() for error in by_kind.values()]
+    return f"{max(errors):.2g} of an output's size" if errors else "not known"
 
 
 def _describe_stats(stats: tuple[InputStats, ...]) -> str:

@@ -1,6 +1,7 @@
 """The flags of `export-model`: declared, read and checked as far as they can be before any work."""
 
 import argparse
+import math
 import re
 from pathlib import Path
 from typing import NoReturn
@@ -49,6 +50,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--opset", type=int, default=HIGHEST_OPSET, help="of ONNX (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the proof's inputs (default: %(default)s)")
+    parser.add_argument(
+        "--atol",
+        type=float,
+        help="let answers differ from Keras' by this much, in units of the output, where the difference is more than "
+        "rounding (default: only rounding may differ)",
+    )
+    parser.add_argument("--rtol", type=float, help="the same, as a share of the output's largest value; both add up")
     _add_quantization(parser)
     parser.add_argument(
         "--strict", action="store_true", help="warnings are errors (exit code 3); docs/advice.md lists them"
@@ -121,6 +129,9 @@ def request_of(flags: argparse.Namespace, given: list[str]) -> ExportRequest:
         raise UsageError(f"--custom {flags.custom}: no such file; expected a Python module")
     if flags.seed < 0:
         raise UsageError(f"--seed {flags.seed}: expected 0 or more")
+    for flag, value in (("--atol", flags.atol), ("--rtol", flags.rtol)):
+        if value is not None and not 0 <= value < math.inf:
+            raise UsageError(f"{flag} {value:g}: expected 0 or more")
     return ExportRequest(
         model=flags.model,
         name=name,
@@ -131,6 +142,8 @@ def request_of(flags: argparse.Namespace, given: list[str]) -> ExportRequest:
         custom=flags.custom,
         opset=flags.opset,
         seed=flags.seed,
+        atol=flags.atol,
+        rtol=flags.rtol,
         quantize=wanted_artifacts(flags, _formats(flags.formats)),
         min_snr_db=flags.min_snr_db,
         min_agreement=flags.min_agreement,

@@ -14,13 +14,16 @@ _HALVES: "tuple[Precision, ...]" = ("bfloat16", "float16")
 
 def budget_of(
     layers: "Precision", computed: set[str], formats: tuple[FormatName, ...]
-) -> tuple[Budget, tuple[str, ...]]:
-    """The one budget that judges every format, and a note where it is wider than that of the model's layers.
+) -> tuple[Budget, tuple[str, ...], str]:
+    """The tolerance for answers without a float64 reference, notes, and why there can be no such reference.
 
     Args:
         layers: the coarsest precision that any layer computes in.
         computed: the dtypes of floats that operations of the graph compute in.
         formats: what is proven; LiteRT answers a model in float64 with the digits of float32.
+
+    Returns:
+        the tolerance; a note where it is wider than that of the model's layers; the reason, or an empty one.
     """
     found, who = layers, ""
     half = next((half for half in _HALVES if half in {*computed, layers}), None)
@@ -32,9 +35,9 @@ def budget_of(
         found, who = "float32", "LiteRT computes in float32"
     budget = Budget.for_precision(found)
     if not who:
-        return budget, ()
+        return budget, (), ""
     note = (
         f"the layers compute in {layers}, but {who}: every format was held to the budget of {found}, an error of "
         f"{budget.rtol:.0e} of an output's largest value"
     )
-    return budget, (note,)
+    return budget, (note,), who

@@ -4,6 +4,7 @@ It imports the format's runtime, says `ready`, and then proves one job per line 
 file), answering each with `done` when its report is written. It ends with its input.
 """
 
+import math
 import os
 import sys
 from pathlib import Path
@@ -11,13 +12,34 @@ from typing import TextIO
 
 from pydantic import BaseModel, ConfigDict
 
-from kedge_bundle.cases import read_cases
+from kedge_bundle.cases import Case, read_cases
 from kedge_bundle.errors import RunnerError
-from kedge_bundle.manifest import Artifact, Manifest
-from kedge_bundle.parity import ParityReport
+from kedge_bundle.manifest import Artifact, FormatName, Manifest, RuntimeOptions
+from kedge_bundle.parity import ParityReport, Verdict, worst
 from kedge_bundle.replay import replay
 from kedge_bundle.runtimes import is_installed, open_runtime
 from kedge_bundle.store import Bundle, describe_file
+
+_OPTIMIZING: tuple[FormatName, ...] = ("onnx", "tflite")
+"""Their runtimes can do without: onnxruntime's graph optimizations, LiteRT's XNNPACK."""
+
+
+class Probe(BaseModel):
+    """An altered copy of the artifact, with what it should answer.
+
+    Attributes:
+        name: what is asked of it.
+        directory: where the copy is.
+        manifest: the draft, with the copy as its one artifact.
+        cases: with answers for the copy.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    directory: Path
+    manifest: Manifest
+    cases: Path
 
 
 class ProofJob(BaseModel):
@@ -26,8 +48,9 @@ class ProofJob(BaseModel):
     Attributes:
         directory: the bundle that is being made.
         manifest: its draft, with one artifact.
-        cases: the cases with Keras' answers.
-        report: where to leave the report.
+        cases: the cases with Keras' answers and the reference.
+        probes: altered copies to run beside it.
+        findings: where to leave what was found.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -35,7 +58,44 @@ class ProofJob(BaseModel):
     directory: Path
     manifest: Manifest
     cases: Path
-    report: Path
+    probes: tuple[Probe, ...] = ()
+    findings: Path
+
+
+class Findings(BaseModel):
+    """What one process found.
+
+    Attributes:
+        reports: of the session that will serve, first; then of the runtime without its optimizations, where it has any.
+        probes: the report of every probe.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    reports: tuple[ParityReport, ...]
+    probes: dict[str, ParityReport] = {}
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of all sessions."""
+        return worst([report.verdict for report in self.reports])
+
+    @property
+    def first_failure(self) -> str:
+        """One sentence on the first thing that differs; empty when nothing does."""
+        return next((_of_session(report) for report in self.reports if not report.is_proven), "")
+
+    @property
+    def max_abs_error(self) -> float:
+        """The largest error of all sessions, in units of the output; NaN if none was computed."""
+        errors = [report.max_abs_error for report in self.reports if not math.isnan(report.max_abs_error)]
+        return max(errors, default=math.nan)
+
+    def describe_error(self) -> str:
+        """The largest error beside Keras' own, for the progress."""
+        times = [report.times_rounding for report in self.reports if report.times_rounding is not None]
+        beside = f", {max(times):.2g} times Keras' own" if times else ""
+        return f"largest error {self.max_abs_error:.2g}{beside}"
 
 
 def main(format_name: str, jobs: TextIO, answers: TextIO) -> None:
@@ -44,8 +104,12 @@ def main(format_name: str, jobs: TextIO, answers: TextIO) -> None:
     answers.write("ready\n")
     for line in jobs:
         job = ProofJob.model_validate_json(Path(line.rstrip("\n")).read_bytes())
-        job.report.write_text(_report(job).model_dump_json(), "utf-8")
+        job.findings.write_text(_findings(job).model_dump_json(), "utf-8")
         answers.write("done\n")
+
+
+def _of_session(report: ParityReport) -> str:
+    return report.first_failure() + (f" (with {report.session})" if report.session else "")
 
 
 def failed_report(artifact: Artifact, reason: str) -> ParityReport:
@@ -64,15 +128,30 @@ def change_of(directory: Path, artifact: Artifact) -> str:
     return ""
 
 
-def _report(job: ProofJob) -> ParityReport:
+def _findings(job: ProofJob) -> Findings:
     artifact = job.manifest.artifacts[0]
     if change := change_of(job.directory, artifact):
-        return failed_report(artifact, change)
+        return Findings(reports=(failed_report(artifact, change),))
+    cases = read_cases(job.cases)
+    reports = [_report(job.directory, job.manifest, cases)]
+    if reports[0].cases and artifact.format in _OPTIMIZING:
+        plain = artifact.options.model_copy(update={"graph_optimization": "disabled"})
+        reports.append(_report(job.directory, job.manifest, cases, plain))
+    probes = {probe.name: _report(probe.directory, probe.manifest, read_cases(probe.cases)) for probe in job.probes}
+    return Findings(reports=tuple(reports), probes=probes)
+
+
+def _report(
+    directory: Path, manifest: Manifest, cases: list[Case], options: RuntimeOptions | None = None
+) -> ParityReport:
+    artifact = manifest.artifacts[0]
     try:
-        with open_runtime(Bundle(job.directory, job.manifest), artifact) as runtime:
-            return replay(runtime, read_cases(job.cases), job.manifest.budget)
+        with open_runtime(Bundle(directory, manifest), artifact, options) as runtime:
+            found = replay(runtime, cases, manifest.judge(cases))
     except RunnerError as error:
-        return failed_report(artifact, str(error))
+        found = failed_report(artifact, str(error))
+    session = "" if options is None else f"graph optimization {options.graph_optimization}"
+    return found.model_copy(update={"session": session})
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from kedge_bundle.manifest import Artifact, Manifest
 from kedge_bundle.parity import ParityReport
 from kedge_exporter.processes import describe_exit
 from kedge_exporter.proof_processes import ProofProcesses
-from kedge_exporter.proof_worker import ProofJob, failed_report
+from kedge_exporter.proof_worker import Findings, Probe, ProofJob, failed_report
 
 
 @dataclass(frozen=True)
@@ -43,46 +43,59 @@ class Prover:
         write_cases(path, cases)
         return cls(staged, work, cases, path, processes)
 
-    def prove(self, draft: Manifest) -> ParityReport:
+    def prove(self, draft: Manifest, probes: tuple[Probe, ...] = ()) -> Findings:
         """Replay every case in a fresh process; whatever keeps it from a whole report is a failed report.
 
         Args:
             draft: a manifest with the signature, the budget and one artifact; the artifact's hashes are those of the
                 files that the converter wrote.
+            probes: altered copies of the artifact to run as well.
         """
         artifact = draft.artifacts[0]
         job = ProofJob(
             directory=self.staged,
             manifest=draft,
             cases=self.cases_file,
-            report=self.work / f"report-{artifact.format}.json",
+            probes=probes,
+            findings=self.work / f"findings-{artifact.format}.json",
         )
-        job.report.unlink(missing_ok=True)
+        job.findings.unlink(missing_ok=True)
         job_file = self.work / f"job-{artifact.format}.json"
         job_file.write_text(job.model_dump_json(), "utf-8")
         code = self.processes.prove(artifact.format, job_file)
         if code is not None:
-            return failed_report(artifact, f"the proof's process {describe_exit(code)}")
-        return self._checked(artifact, job.report)
+            return _failed(artifact, f"the proof's process {describe_exit(code)}")
+        return self._checked(artifact, job)
 
-    def _checked(self, artifact: Artifact, path: Path) -> ParityReport:
-        """The report, if it speaks of this format and of every output of every case."""
+    def _checked(self, artifact: Artifact, job: ProofJob) -> Findings:
+        """The findings, if they speak of this format and of every output of every case, and of every probe."""
         try:
-            report = ParityReport.model_validate_json(path.read_bytes())
+            found = Findings.model_validate_json(job.findings.read_bytes())
         except (FileNotFoundError, ValidationError) as error:
-            return failed_report(artifact, f"the proof left no report: {error}")
-        if not report.is_proven:
-            return report
+            return _failed(artifact, f"the proof left no report: {error}")
+        if not found.reports or found.verdict == "failed":
+            return found if found.reports else _failed(artifact, "the proof left no report")
+        if missing := {probe.name for probe in job.probes} - found.probes.keys():
+            return _failed(artifact, f"the proof did not ask {sorted(missing)}")
+        for report in found.reports:
+            if reason := self._gap(artifact, report):
+                return _failed(artifact, reason)
+        return found
+
+    def _gap(self, artifact: Artifact, report: ParityReport) -> str:
+        """What a report does not speak of; empty where it is whole."""
         if report.format != artifact.format:
-            return failed_report(artifact, f"the proof speaks of {report.format}")
+            return f"the proof speaks of {report.format}"
         compared = {(case.case, output.output) for case in report.cases for output in case.outputs}
         expected = {(case.name, name) for case in self.cases for name in case.outputs}
-        if not expected or compared != expected:
-            missing = sorted(expected - compared)[:3]
-            return failed_report(
-                artifact, f"{len(expected - compared)} of {len(expected)} answers not compared: {missing}"
-            )
-        return report
+        if expected and compared == expected:
+            return ""
+        missing = sorted(expected - compared)[:3]
+        return f"{len(expected - compared)} of {len(expected)} answers not compared: {missing}"
+
+
+def _failed(artifact: Artifact, reason: str) -> Findings:
+    return Findings(reports=(failed_report(artifact, reason),))
 
 
 def could_not_run(report: ParityReport) -> bool:

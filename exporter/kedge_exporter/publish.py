@@ -12,6 +12,7 @@ from kedge_bundle.errors import VersionTaken
 from kedge_bundle.fidelity import FidelityReport
 from kedge_bundle.manifest import Advice, Artifact, File, Manifest, Recipe, RuntimeOptions, Toolchain
 from kedge_bundle.parity import Budget, ParityReport
+from kedge_bundle.rounding import FACTOR, FLOOR_ULPS, MOST, Reference
 from kedge_bundle.signature import Signature
 from kedge_bundle.stats import InputStats
 from kedge_bundle.store import describe_file, write_bundle
@@ -25,14 +26,39 @@ from kedge_exporter.samples import golden_cases
 GOLDEN, PROOF = "golden.npz", "parity.json"
 
 
-class Proof(BaseModel):
-    """`parity.json`: what was compared, under which options, with which outcome."""
+class Method(BaseModel):
+    """By which rules errors were judged; `kedge_bundle.rounding` explains them."""
 
     model_config = ConfigDict(frozen=True)
 
+    factor: float = FACTOR
+    floor_ulps: float = FLOOR_ULPS
+    most: float = MOST
+
+
+class Proof(BaseModel):
+    """`parity.json`: what was compared, under which options, with which outcome.
+
+    Attributes:
+        method: the rules.
+        reference: what the answers were compared with, and Keras' own errors.
+        tolerance: the explicit one, if any.
+        budget: the tolerance for outputs of floats without a float64 reference.
+        seed: every input follows from it, or from the data.
+        options: those that are proven, and that serve.
+        inputs: how each input was drawn.
+        reports: one for every format and session.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    method: Method = Method()
+    reference: Reference
+    tolerance: Budget | None = None
     budget: Budget
     seed: int
     options: RuntimeOptions
+    inputs: dict[str, str] = {}
     reports: tuple[ParityReport, ...]
     fidelity: tuple[FidelityReport, ...] = ()
 
@@ -50,6 +76,7 @@ class Draft:
     signature: Signature
     input_stats: tuple[InputStats, ...]
     budget: Budget
+    reference: Reference
     staged: Path
     advice: tuple[Advice, ...] = ()
     notes: tuple[str, ...] = ()
@@ -64,6 +91,8 @@ class Draft:
             signature=self.signature,
             input_stats=self.input_stats,
             budget=self.budget,
+            tolerance=self.request.tolerance,
+            reference=self.reference,
             artifacts=artifacts,
             golden=self._file(GOLDEN),
             proof=self._file(PROOF),
@@ -97,7 +126,13 @@ class Draft:
     def write_proof(self, reports: tuple[ParityReport, ...], fidelity: tuple[FidelityReport, ...] = ()) -> None:
         """Write `parity.json`."""
         proof = Proof(
-            budget=self.budget, seed=self.request.seed, options=RuntimeOptions(), reports=reports, fidelity=fidelity
+            reference=self.reference,
+            tolerance=self.request.tolerance,
+            budget=self.budget,
+            seed=self.request.seed,
+            options=RuntimeOptions(),
+            reports=reports,
+            fidelity=fidelity,
         )
         (self.staged / PROOF).write_text(proof.model_dump_json(indent=2) + "\n", "utf-8")
 

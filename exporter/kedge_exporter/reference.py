@@ -10,7 +10,7 @@ from kedge_bundle.cases import Case
 from kedge_bundle.parity import Budget
 from kedge_bundle.signature import Signature, Tensors, describe_shape
 from kedge_exporter.errors import ModelRefused
-from kedge_exporter.samples import SIZES, Draw, has_open_sizes, make_cases, one_case
+from kedge_exporter.samples import SIZES, Draw, has_open_sizes, make_cases, one_case, regrouped
 
 if TYPE_CHECKING:
     from kedge_exporter.keras_model import LoadedModel
@@ -42,12 +42,38 @@ def reference_answers(loaded: "LoadedModel", inputs: list[Draw], data: Tensors |
             if case.name.startswith(("typical", "data")):
                 raise
             notes.append(f"case '{case.name}' is not part of the proof: {error}")
+    regrouping, regrouping_notes = _regrouped(loaded, cases)
+    cases, notes = [*cases, *regrouping], [*notes, *regrouping_notes]
     notes += [
         f"the output '{name}' is the same for every input of the proof, which therefore says little of the weights "
         "behind it; is the model trained? --data gives the proof real inputs"
         for name in constant_outputs(cases, Budget.for_precision(loaded.precision))
     ]
     return Reference(cases, tuple(notes))
+
+
+def _regrouped(loaded: "LoadedModel", cases: list[Case]) -> tuple[list[Case], list[str]]:
+    """The cases of other order and company, with answers of their own; none where Keras itself mixes rows."""
+    found = []
+    budget = Budget.for_precision(loaded.precision)
+    for moved in regrouped(cases):
+        case = replace(moved, outputs=loaded.answer(moved.inputs))
+        for name, array in case.outputs.items():
+            if not _agree(array, moved.outputs[name], budget):
+                note = (
+                    f"the output '{name}' of a row depends on the other rows of its batch, in Keras itself; a server "
+                    "that joins requests to batches mixes them"
+                )
+                return [], [note]
+        found.append(case)
+    return found, []
+
+
+def _agree(array: NDArray[Any], other: NDArray[Any], budget: Budget) -> bool:
+    if array.dtype.kind != "f" or array.shape != other.shape:
+        return array.shape == other.shape and bool(np.array_equal(array, other))
+    scale = float(np.abs(other[np.isfinite(other)]).max(initial=0.0))
+    return bool(np.allclose(array, other, rtol=0, atol=10 * budget.allowed(scale, scale), equal_nan=True))
 
 
 def constant_outputs(cases: list[Case], budget: Budget) -> list[str]:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kedge_bundle.fidelity import FidelityReport, FidelityVerdict
 from kedge_bundle.manifest import FORMATS, Advice, Artifact, ArtifactName, FormatName, Latency, Reproducibility
-from kedge_bundle.parity import ParityReport, Verdict
+from kedge_bundle.parity import Budget, ParityReport, Verdict
 from kedge_bundle.signature import Signature
 from kedge_bundle.stats import InputStats
 
@@ -22,6 +22,7 @@ class ExportRequest(BaseModel):
         quantize: the quantized artifacts to make, in the order of `ARTIFACT_NAMES`.
         min_snr_db: what every one of them must reach, in dB; the default of its kind when None.
         min_agreement: the same, a share of rows.
+        atol, rtol: an explicit tolerance, `atol + rtol * scale` from Keras' own answers; None: rounding only.
         is_timed: whether latencies are measured where nothing is quantized.
         is_strict: whether advice refuses the model.
         is_forced: whether an export that exists already is made again.
@@ -42,11 +43,20 @@ class ExportRequest(BaseModel):
     quantize: tuple[ArtifactName, ...] = ()
     min_snr_db: float | None = Field(default=None, allow_inf_nan=False)
     min_agreement: float | None = Field(default=None, ge=0, le=1)
+    atol: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    rtol: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     is_timed: bool = False
     is_strict: bool = False
     is_forced: bool = False
     checks_reproducible: bool = False
     command: tuple[str, ...] = ()
+
+    @property
+    def tolerance(self) -> Budget | None:
+        """The explicit tolerance; None where rounding is all that is allowed."""
+        if self.atol is None and self.rtol is None:
+            return None
+        return Budget(atol=self.atol or 0.0, rtol=self.rtol or 0.0)
 
 
 class Job(BaseModel):
@@ -93,7 +103,7 @@ class FormatResult(BaseModel):
     @classmethod
     def listing(cls, artifacts: tuple[Artifact, ...], reports: tuple[ParityReport, ...]) -> "tuple[Self, ...]":
         """The lines of a bundle's artifacts and the proofs of those that have one."""
-        by_format = {report.format: report for report in reports}
+        by_format = {report.format: report for report in reversed(reports)}  # the session that serves is the first
         wide = {artifact.format: artifact.bytes for artifact in artifacts if artifact.quantization == "none"}
         return tuple(cls._of(one, by_format.get(one.name), wide.get(one.format, one.bytes)) for one in artifacts)
 
@@ -115,7 +125,10 @@ class FormatResult(BaseModel):
 
 
 class Exported(BaseModel):
-    """A published bundle; `unchanged` where it was there already, as the export of the same file."""
+    """A published bundle; `unchanged` where it was there already, as the export of the same file.
+
+    Shows itself as the table that `export-model` prints, and in notebooks as a table of HTML.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -131,6 +144,39 @@ class Exported(BaseModel):
     warnings: tuple[Advice, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: dict[str, float] = Field(default={}, description="Wall time of each phase.")
+
+    @property
+    def path(self) -> Path:
+        """The bundle's directory, `<output>/<name>/<version>`."""
+        return self.bundle
+
+    def artifact(self, name: str) -> Path:
+        """Where one artifact lies: a file, or the bundle's directory for `saved_model`.
+
+        Args:
+            name: one of those in `formats`, for instance `onnx` or `tflite-int8`.
+
+        Raises:
+            KeyError: the bundle has no such artifact.
+        """
+        paths = {result.format: result.path for result in self.formats}
+        if name not in paths:
+            raise KeyError(f"'{name}' is not in {self.bundle}, which has {', '.join(paths)}")
+        return self.bundle / paths[name]
+
+    def __repr__(self) -> str:
+        from kedge_exporter.result_text import result_lines  # noqa: PLC0415 (it is made of what is defined here)
+
+        return "\n".join(result_lines(self))
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: https://ipython.readthedocs.io/en/stable/config/integrating.html#rich-display."""
+        from kedge_exporter.result_html import result_html  # noqa: PLC0415 (as above)
+
+        return result_html(self)
 
 
 class Failed(BaseModel):

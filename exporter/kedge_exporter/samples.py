@@ -12,18 +12,31 @@ from kedge_bundle.signature import Signature, Tensors, TensorSpec, describe_dtyp
 from kedge_bundle.stats import InputStats
 from kedge_exporter.readings import Reading
 
-BATCHES = (1, 2, 7)
+BATCHES = (1, 2, 3, 7, 32)
 SIZES = (12, 7, 32, 48, 96, 224)
 """What to try for sizes that the model leaves open; a network with five halvings takes no image of 12."""
 
-_KINDS = ("typical", "normal", "zeros", "ones", "large", "tiny")
+_EDGES = ("normal", "zeros", "ones", "constant", "large", "tiny", "denormal")
+_EDGE_ROWS = 2
 _LARGE, _TINY = 10.0, 1e-3
-_DATA_ROWS = 7
+_DENORMAL = {"float16": 1e-6, "bfloat16": 1e-39, "float32": 1e-39, "float64": 1e-309}
+"""Below the smallest normal number of each dtype."""
+
+_SPLIT, _FIRST = 7, 3
+"""The case whose rows also come in reverse, and in two parts."""
+
+_FIXED_DRAWS = 5
+"""How many typical cases a model gets whose batch is fixed."""
+
+_DATA_ROWS = 32
 _NUMBERS = "biuf"
 """Numpy's kinds of dtype that are cast into one another."""
 
 _UNKNOWN_WORD, _UNKNOWN_INTEGER = b"kedge-unknown-word", 1_999_999_973
 _GOLDEN_BYTES = 4 << 20
+_GOLDEN_ROWS = 7
+"""A start-up self-test is to be quick."""
+
 _GOLDEN_KINDS = ("data", "typical", "zeros", "large")
 
 
@@ -77,12 +90,14 @@ class Draw:
         if kind in ("zeros", "ones"):
             return np.zeros(shape) if kind == "zeros" else np.ones(shape)
         noise = rng.standard_normal(shape)
-        if kind == "normal":
-            return noise
+        if kind in ("normal", "denormal"):
+            return noise if kind == "normal" else noise * _DENORMAL[self.spec.dtype]
         if self.stats is not None and self.stats.mean is None and kind == "typical":
             low, high = self._per_feature(self.stats.min, shape), self._per_feature(self.stats.max, shape)
             return low + (high - low) * rng.random(shape)
         mean, std = self._moments(shape)
+        if kind == "constant":  # every row is one number, each row another
+            return np.broadcast_to(mean + std * rng.standard_normal((shape[0],) + (1,) * (len(shape) - 1)), shape)
         if kind == "large":
             return mean + _LARGE * std * noise
         return _TINY * std * noise if kind == "tiny" else mean + std * noise
@@ -132,14 +147,17 @@ def make_cases(
         seed: recorded in the manifest.
         fixed_batch: the rows that the model insists on; any when None.
     """
-    batches = BATCHES if fixed_batch is None else (fixed_batch,)
     knows = any(draw.stats is not None for draw in inputs)
-    plan = [("typical", rows) for rows in batches]
-    plan += [(kind, batches[min(1, len(batches) - 1)]) for kind in _KINDS[1:] if kind != "normal" or knows]
+    edge_rows = _EDGE_ROWS if fixed_batch is None else fixed_batch
+    plan = [(f"typical-{rows}", rows) for rows in BATCHES]
+    if fixed_batch is not None:
+        plan = [(f"typical-{fixed_batch}-{number}", fixed_batch) for number in range(1, _FIXED_DRAWS + 1)]
+    plan += [(f"{kind}-{edge_rows}", edge_rows) for kind in _EDGES if kind != "normal" or knows]
     cases = []
-    for number, (kind, rows) in enumerate(plan):
+    for number, (name, rows) in enumerate(plan):
         rng = np.random.default_rng([seed, number])
-        cases.append(Case(f"{kind}-{rows}", one_case(inputs, kind, rows, sizes[number % len(sizes)], rng)))
+        kind = name.partition("-")[0]
+        cases.append(Case(name, one_case(inputs, kind, rows, sizes[number % len(sizes)], rng)))
     if data is not None:
         available = next(iter(data.values())).shape[0]
         rows = min(_DATA_ROWS, available) if fixed_batch is None else fixed_batch
@@ -148,6 +166,29 @@ def make_cases(
             # One row first: what a runtime sets up for its first run must not be what only several rows would hide.
             cases.insert(1, Case(f"data-{rows}", {name: array[picked] for name, array in data.items()}))
     return cases
+
+
+def regrouped(cases: list[Case]) -> list[Case]:
+    """The rows of one answered case in reverse, and in two parts: neither order nor company may matter.
+
+    Their answers are those of the whole case, moved with the rows. None where no case has the rows.
+    """
+    whole = next((case for case in cases if case.name == f"typical-{_SPLIT}"), None)
+    sides = () if whole is None else (*whole.inputs.values(), *whole.outputs.values())
+    if whole is None or any(array.ndim == 0 or array.shape[0] != _SPLIT for array in sides):
+        return []
+    parts = {
+        "reversed": slice(None, None, -1),
+        f"first-{_FIRST}": slice(None, _FIRST),
+        f"last-{_SPLIT - _FIRST}": slice(_FIRST, None),
+    }
+    return [
+        Case(
+            f"{whole.name}-{part}",
+            *({name: array[rows] for name, array in side.items()} for side in (whole.inputs, whole.outputs)),
+        )
+        for part, rows in parts.items()
+    ]
 
 
 def one_case(inputs: list[Draw], kind: str, rows: int, size: int, rng: np.random.Generator) -> Tensors:
@@ -168,13 +209,13 @@ def has_open_sizes(signature: Signature) -> bool:
 def golden_cases(cases: list[Case]) -> list[Case]:
     """A few answered cases of mixed kinds for the self-test: a handful of rows, 4 MB at most beyond the first."""
     ranked = sorted(
-        (case for case in cases if _kind(case) in _GOLDEN_KINDS),
-        key=lambda case: (_rows(case) == 1, _GOLDEN_KINDS.index(_kind(case))),
+        (case for case in cases if case.kind in _GOLDEN_KINDS),
+        key=lambda case: (_rows(case) == 1, _GOLDEN_KINDS.index(case.kind), abs(_rows(case) - _GOLDEN_ROWS)),
     )
     smallest = min(cases, key=_bytes)
     chosen: list[Case] = []
     for case in ranked:
-        if _kind(case) not in {_kind(taken) for taken in chosen} and _bytes(case) <= _GOLDEN_BYTES - sum(
+        if case.kind not in {taken.kind for taken in chosen} and _bytes(case) <= _GOLDEN_BYTES - sum(
             map(_bytes, chosen)
         ):
             chosen.append(case)
@@ -249,13 +290,9 @@ def _words(told: list[Reading], dtype: str) -> tuple[Any, ...]:
     return (*words, unknown) if vocabularies[0].takes_unknown else words
 
 
-def _kind(case: Case) -> str:
-    return case.name.rpartition("-")[0]
-
-
 def _rows(case: Case) -> int:
     return row_count(case.inputs)
 
 
 def _bytes(case: Case) -> int:
-    return sum(array.nbytes for array in (*case.inputs.values(), *case.outputs.values()))
+    return sum(array.nbytes for array in (*case.inputs.values(), *case.outputs.values(), *case.reference.values()))

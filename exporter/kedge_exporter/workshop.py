@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from kedge_bundle.manifest import Artifact, FormatName
 from kedge_bundle.memory import give_back
-from kedge_bundle.parity import ParityReport
 from kedge_exporter.errors import FormatImpossible, ModelRefused
 from kedge_exporter.formats import convert
 from kedge_exporter.progress import Progress
+from kedge_exporter.proof_worker import Findings
 from kedge_exporter.prove import Prover, could_not_run
 from kedge_exporter.publish import Draft
 
@@ -37,7 +37,7 @@ class Workshop:
     progress: Progress
     notes: list[str] = field(default_factory=list)
 
-    def begin(self, format_name: FormatName) -> tuple[Artifact, "Future[ParityReport]"]:
+    def begin(self, format_name: FormatName) -> tuple[Artifact, "Future[Findings]"]:
         """Convert to one format and begin its proof: any number of rows where it can, one at a time where it cannot.
 
         Raises:
@@ -57,16 +57,16 @@ class Workshop:
             wait([proof])
         return artifact, proof
 
-    def finish(self, artifact: Artifact, proof: "Future[ParityReport]") -> tuple[Artifact, ParityReport]:
+    def finish(self, artifact: Artifact, proof: "Future[Findings]") -> tuple[Artifact, Findings]:
         """Wait for the proof; an artifact that did not run with several rows gets one more try with one at a time."""
         with self.progress.phase(f"prove {artifact.format}") as phase:
-            report = proof.result()
-            if could_not_run(report) and self.frozen.batch is None and artifact.batch == "dynamic":
-                why = FormatImpossible(artifact.format, report.first_failure())
+            found = proof.result()
+            if could_not_run(found.reports[0]) and self.frozen.batch is None and artifact.batch == "dynamic":
+                why = FormatImpossible(artifact.format, found.first_failure)
                 artifact = self._convert(artifact.format, self._one_row(artifact.format, why))
-                report = self.prover.prove(self.draft.manifest((artifact,)))
-            phase.detail = f"{len(report.cases)} cases, {report.verdict}, largest error {report.max_abs_error:.2g}"
-        return artifact, report
+                found = self.prover.prove(self.draft.manifest((artifact,)))
+            phase.detail = f"{len(found.reports[0].cases)} cases, {found.verdict}, {found.describe_error()}"
+        return artifact, found
 
     def _convert(self, format_name: FormatName, frozen: "Frozen") -> Artifact:
         return convert(format_name, frozen, self.draft.staged, self.draft.options)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kedge_bundle.cases import read_cases
+from kedge_bundle.judge import Judge
 from kedge_bundle.manifest import FormatName
 from kedge_bundle.parity import Budget, ParityReport
 from kedge_bundle.replay import replay
@@ -93,7 +94,7 @@ def _export(model: ZooModel, places: Places, formats: tuple[FormatName, ...]) ->
 
 def _proven(exported: Exported) -> list[FormatOutcome]:
     parity = json.loads((exported.bundle / "parity.json").read_bytes())
-    reports = {report.format: report for report in map(ParityReport.model_validate, parity["reports"])}
+    reports = {report.format: report for report in map(ParityReport.model_validate, reversed(parity["reports"]))}
     return [
         FormatOutcome(
             format=result.format,
@@ -125,13 +126,14 @@ def _relative_error(report: ParityReport) -> float:
 def _difference(bundle: Path, answers: Path) -> float:
     """How far the edge artifacts are from the answers of the file's maker, as a share of the output's largest value."""
     opened = open_bundle(bundle)
+    cases = read_cases(answers)
     # Nothing is allowed: only how large the errors are is of interest.
-    budget = Budget(rtol=0.0, atol=0.0)
+    judge = Judge.of(cases, Budget(rtol=0.0, atol=0.0))
     found = []
     for artifact in opened.manifest.artifacts:
         if artifact.format != "saved_model":
             with open_runtime(opened, artifact) as runtime:
-                found.append(_relative_error(replay(runtime, read_cases(answers), budget)))
+                found.append(_relative_error(replay(runtime, cases, judge)))
     return max(found)
 
 

@@ -1,0 +1,113 @@
+"""The reference of the proof: the same weights in float64, asked for every case, and checked before it is believed."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kedge_bundle.cases import Case
+from kedge_bundle.rounding import MOST, Reference, Yardstick
+from kedge_bundle.signature import Tensors
+from kedge_exporter.errors import ModelRefused
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from kedge_exporter.keras_model import LoadedModel
+
+_USUAL = ("typical", "data")
+_FAIR = 0.01
+
+
+@dataclass(frozen=True)
+class Exact:
+    """The cases with their reference.
+
+    Attributes:
+        model: the model in float64; None where there is none.
+        cases: those that can be judged.
+        reference: what the manifest says of it.
+        notes: for the user.
+    """
+
+    model: "LoadedModel | None"
+    cases: list[Case]
+    reference: Reference
+    notes: tuple[str, ...] = ()
+
+
+def with_reference(loaded: "LoadedModel", cases: list[Case], *, why_not: str = "") -> Exact:
+    """Let the model in float64 answer every case; where it cannot, or is not the same model, Keras is the reference.
+
+    Args:
+        loaded: the model.
+        cases: with Keras' own answers.
+        why_not: a reason known beforehand.
+    """
+    from kedge_exporter.precision import CannotRebuild, rebuild  # noqa: PLC0415 (Keras; see `export.py`)
+
+    if not why_not and loaded.precision == "float64":
+        why_not = "the model computes in float64 itself"
+    if why_not:
+        return _without(cases, why_not)
+    if not any(array.dtype.kind == "f" for case in cases for array in case.outputs.values()):
+        return Exact(None, cases, Reference(precision="float64"))  # integers and strings are compared exactly
+    try:
+        model = rebuild(loaded, "float64")
+        answered = [replace(case, reference=_floats(case, model.answer(_wide(case.inputs)))) for case in cases]
+    except (CannotRebuild, ModelRefused) as error:
+        return _without(cases, str(error))
+    return _believed(model, answered, cases)
+
+
+def _believed(model: "LoadedModel", answered: list[Case], cases: list[Case]) -> Exact:
+    """The reference, if Keras' own answers to usual inputs are near it; without the extremes where they are not."""
+    own = Yardstick.of(answered).own
+    for output, by_kind in own.items():
+        for kind in _USUAL:
+            if not by_kind.get(kind, 0.0) <= MOST:
+                why = (
+                    f"in float64 the output '{output}' differs from Keras' own by {by_kind[kind]:.2g} of its size on "
+                    f"{kind} inputs, which is no rounding: a decision inside falls differently, or rounding grows "
+                    "beyond all bounds"
+                )
+                return _without(cases, why)
+    lost = {kind for by_kind in own.values() for kind, error in by_kind.items() if not error <= MOST}
+    notes = [
+        f"the cases '{kind}' are not part of the proof: there rounding in float32 moves Keras' own answers by more "
+        f"than {MOST:.0%} of their size"
+        for kind in sorted(lost)
+    ]
+    notes += [
+        f"the model is sensitive: on {kind} inputs rounding moves Keras' own answers, '{output}', by up to "
+        f"{by_kind[kind]:.1%} of their size"
+        for output, by_kind in own.items()
+        for kind in _USUAL
+        if by_kind.get(kind, 0.0) > _FAIR
+    ]
+    kept = [case for case in answered if case.kind not in lost]
+    measured = {name: dict(by_kind) for name, by_kind in Yardstick.of(kept).own.items()}
+    return Exact(model, kept, Reference(precision="float64", own=measured), tuple(notes))
+
+
+def _without(cases: list[Case], why: str) -> Exact:
+    return Exact(None, cases, Reference(precision="float32", reason=why), (f"no reference in float64: {why}",))
+
+
+def _wide(inputs: Tensors) -> Tensors:
+    return {name: array.astype(np.float64) if array.dtype.kind == "f" else array for name, array in inputs.items()}
+
+
+def _floats(case: Case, answers: Tensors) -> Tensors:
+    """The outputs that float64 tells more of; shapes that are not Keras' are another model's."""
+    found: dict[str, NDArray[np.generic]] = {}
+    for name, array in case.outputs.items():
+        if array.dtype.kind != "f":
+            continue
+        exact = answers[name]
+        if exact.dtype != np.float64 or exact.shape != array.shape:
+            raise ModelRefused(
+                f"in float64 the output '{name}' is {exact.dtype} of shape {exact.shape}, not {array.shape}"
+            )
+        found[name] = exact
+    return found
