@@ -165,9 +165,9 @@ class Exported(BaseModel):
         return self.bundle / paths[name]
 
     def __repr__(self) -> str:
-        from kedge_exporter.result_text import result_lines  # noqa: PLC0415 (it is made of what is defined here)
+        from kedge_exporter.result_text import result_text  # noqa: PLC0415 (it is made of what is defined here)
 
-        return "\n".join(result_lines(self))
+        return result_text(self)
 
     def __str__(self) -> str:
         return repr(self)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kedge_exporter.progress import PhaseEvent
 from kedge_exporter.request import Exported, Failed
-from kedge_exporter.result_table import table_lines
+from kedge_exporter.result_text import result_lines
 
 _CLEAR_LINE = "\r\033[K"
 
@@ -28,7 +28,7 @@ class Terminal:
             return
         if event.seconds is not None:
             start = _CLEAR_LINE if self._is_live else ""
-            sys.stderr.write(f"{start}{event.name:<20} {event.seconds:6.1f} s  {event.detail}\n")
+            sys.stderr.write(f"{start}{phase_line(event)}\n")
         elif self._is_live:
             sys.stderr.write(f"{event.name:<20} ...")
         sys.stderr.flush()
@@ -50,25 +50,12 @@ class Terminal:
                 sys.stderr.write(f"export-model: the log is {log}\n")
 
     def _show_table(self, outcome: Exported, log: Path | None) -> None:
-        lines = table_lines(outcome.formats)
-        lines += _reproduced(outcome)
-        lines += [f"warning: {advice.code}: {advice.message}" for advice in outcome.warnings]
-        lines += [f"note: {note}" for note in outcome.notes]
-        lines.append(
-            f"unchanged: {outcome.bundle} is the export of this file with these options and this toolchain; --force "
-            "exports it again"
-            if outcome.unchanged
-            else f"proven and published: {outcome.bundle}"
-        )
+        lines = result_lines(outcome)
         if log is not None:
             lines.append(f"log: {log}")
         sys.stdout.write("\n".join(lines) + "\n")
 
 
-def _reproduced(outcome: Exported) -> list[str]:
-    """What came out byte for byte as it did before, a line for each thing that it was compared with."""
-    identical: dict[str, list[str]] = {}
-    for result in outcome.formats:
-        if result.reproducible is not None and result.reproducible.is_identical:
-            identical.setdefault(result.reproducible.against, []).append(result.format)
-    return [f"reproducible: {', '.join(names)}: the same bytes as {against}" for against, names in identical.items()]
+def phase_line(event: PhaseEvent) -> str:
+    """A phase that ended, for people."""
+    return f"{event.name:<20} {event.seconds or 0:6.1f} s  {event.detail}"
