@@ -132,11 +132,11 @@ def test_a_damaged_quantized_file_is_named(tmp_path: Path, capsys: pytest.Captur
 
 def test_golden_answers_are_of_its_own_dtype_and_shape(tmp_path: Path) -> None:
     bundle = two_with_int8(tmp_path)
-    cases, budget = bundle.golden_of(quantized_of(bundle.directory))
+    cases, judge = bundle.golden_of(quantized_of(bundle.directory))
     assert [case.name for case in cases] == ["case0"]
     assert cases[0].inputs.keys() == {"a", "b"}
     assert {name: array.dtype for name, array in cases[0].outputs.items()} == {
         "total": np.float32,
         "difference": np.float32,
     }
-    assert budget.rtol == 0.02
+    assert judge.fallback.rtol == 0.02

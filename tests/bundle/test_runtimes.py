@@ -96,7 +96,7 @@ def test_the_unoptimised_graph_answers_the_same(bundle: Bundle):
 def test_a_run_that_fails_is_a_failed_case_not_a_pass(bundle: Bundle, runtime: Runtime):
     case = bundle.golden[0]
     broken = type(case)("broken", {"a": case.inputs["a"]}, case.outputs)
-    report = replay(runtime, [case, broken], bundle.manifest.budget)
+    report = replay(runtime, [case, broken], bundle.manifest.judge([case, broken]))
     assert not report.is_proven
     assert "case 'broken': expected the inputs" in report.first_failure()
 

@@ -161,5 +161,5 @@ def test_the_hash_is_that_of_the_bytes(tmp_path: Path):
 
 def test_the_manifest_on_disk_is_plain_json(directory: Path):
     document = json.loads((directory / FILE_NAME).read_text())
-    assert document["schema_version"] == "1.1"
+    assert document["schema_version"] == "1.2"
     assert [output["name"] for output in document["signature"]["outputs"]] == ["total", "difference"]
