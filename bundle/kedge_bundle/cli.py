@@ -7,45 +7,34 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from kedge_bundle import __version__
-from kedge_bundle.errors import BundleError, RunnerError, RuntimeMissing
+from kedge_bundle.errors import BundleError
 from kedge_bundle.manifest import ARTIFACT_NAMES, Artifact
-from kedge_bundle.parity import ParityReport
-from kedge_bundle.replay import verify
 from kedge_bundle.store import Bundle, is_bundle, open_bundle, versions
-from kedge_bundle.toolchain import other_versions, requirements
+from kedge_bundle.toolchain import requirements
+from kedge_bundle.verification import (
+    NO_RECORD,
+    NO_RUNTIME,
+    PROVEN,
+    Record,
+    WantedOptions,
+    exit_code,
+    verify_artifact,
+    write_record,
+)
+from kedge_bundle.verification_output import as_json, as_table
 
-_PROVEN, _NOT_PROVEN, _USAGE, _REFUSED, _NO_RUNTIME = 0, 1, 2, 3, 4
+_REFUSED = 3
 
 _EXIT_CODES = """exit codes:
   0  every artifact that was checked answers as Keras did; a quantized one, as it did when it was judged
   1  an artifact answers differently
   2  usage
   3  the bundle is unreadable, damaged or not what was proven
-  4  an artifact that was asked for is not in the bundle, or nothing here can run it"""
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """What became of one format: a report, or the reason why there is none."""
-
-    artifact: Artifact
-    report: ParityReport | None = None
-    skipped: str = ""
-    failed: str = ""
-
-    @property
-    def verdict(self) -> str:
-        if self.report is not None:
-            return self.report.verdict
-        return "failed" if self.failed else "not checked"
-
-    @property
-    def explanation(self) -> str:
-        return self.report.first_failure() if self.report is not None else self.failed or self.skipped
+  4  an artifact that was asked for is not in the bundle, or nothing here can run it as it was asked for
+  5  every artifact that was checked answers right, but the attestation cannot be written"""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -59,13 +48,24 @@ def main(arguments: list[str] | None = None) -> int:
     except BundleError as error:
         return _refuse(str(error), _REFUSED, as_json=options.json)
     except LookupError as error:
-        return _refuse(str(error.args[0]), _NO_RUNTIME, as_json=options.json)
+        return _refuse(str(error.args[0]), NO_RUNTIME, as_json=options.json)
     if options.requirements:
         return _show_requirements(bundle, as_json=options.json)
+    wanted = WantedOptions(options.device, options.threads, options.graph_optimization)
     with contextlib.nullcontext() if options.verbose else _quiet_stderr():
-        outcomes = [_verify(bundle, artifact, was_asked_for=bool(options.format)) for artifact in artifacts]
-    code = _exit_code(outcomes)
-    print(_as_json(bundle, outcomes, code) if options.json else _as_table(bundle, outcomes, code))
+        outcomes = [
+            verify_artifact(bundle, artifact, wanted.of(artifact), was_asked_for=bool(options.format))
+            for artifact in artifacts
+        ]
+    code = exit_code(outcomes)
+    record = Record()
+    if options.attest:
+        record = write_record(bundle, outcomes)
+        code = code or (NO_RECORD if record.problem else PROVEN)
+    show = as_json if options.json else as_table
+    print(show(bundle, outcomes, record, code))
+    if record.problem:
+        print(f"verify-model: {record.problem}", file=sys.stderr)
     return code
 
 
@@ -86,6 +86,21 @@ def _parser() -> argparse.ArgumentParser:
         "installed",
     )
     parser.add_argument(
+        "--device", choices=("cpu", "gpu"), help="run on this device; default: as proven in the manifest"
+    )
+    parser.add_argument("--threads", type=_count, metavar="N", help="threads inside one run; default: as proven")
+    parser.add_argument(
+        "--graph-optimization",
+        choices=("all", "disabled"),
+        help="what the runtime may rewrite: ONNX Runtime's optimizations, LiteRT's XNNPACK; default: as proven",
+    )
+    parser.add_argument(
+        "--attest",
+        action="store_true",
+        help="write what was found here beside the bundle: VERSION.attestation-….json; serve-model then serves with "
+        "these options on this machine",
+    )
+    parser.add_argument(
         "--requirements",
         action="store_true",
         help="verify nothing; print what made the bundle as a requirements file: verify-model BUNDLE --requirements "
@@ -95,6 +110,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--verbose", action="store_true", help="let the runtimes write to standard error")
     parser.add_argument("--version", action="version", version=f"kedge {__version__}")
     return parser
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, got {number}")
+    return number
 
 
 def _open(directory: Path) -> Bundle:
@@ -117,79 +139,6 @@ def _chosen(bundle: Bundle, formats: list[str] | None) -> list[Artifact]:
     return [artifact for name, artifact in found.items() if name in formats]
 
 
-def _verify(bundle: Bundle, artifact: Artifact, *, was_asked_for: bool) -> _Outcome:
-    try:
-        return _Outcome(artifact, report=verify(bundle, artifact))
-    except RuntimeMissing as error:
-        return _Outcome(artifact, failed=str(error)) if was_asked_for else _Outcome(artifact, skipped=str(error))
-    except (RunnerError, BundleError) as error:
-        return _Outcome(artifact, failed=str(error))
-
-
-def _exit_code(outcomes: list[_Outcome]) -> int:
-    if any(outcome.report is not None and not outcome.report.is_proven for outcome in outcomes):
-        return _NOT_PROVEN
-    if any(outcome.failed for outcome in outcomes) or not any(outcome.report for outcome in outcomes):
-        return _NO_RUNTIME
-    return _PROVEN
-
-
-def _as_table(bundle: Bundle, outcomes: list[_Outcome], code: int) -> str:
-    head = ("format", "device", "cases", "rows", "verdict", "largest error")
-    rows = [head]
-    for outcome in outcomes:
-        report = outcome.report
-        cases = report.cases if report else ()
-        rows.append(
-            (
-                outcome.artifact.name,
-                report.device if report else "-",
-                str(len(cases)),
-                str(sum(case.rows for case in cases)),
-                outcome.verdict,
-                f"{report.max_abs_error:.2e}" if report and cases else "-",
-            )
-        )
-    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    lines += [f"{outcome.artifact.name}: {outcome.explanation}" for outcome in outcomes if outcome.explanation]
-    lines += [f"note: {note}" for note in _notes(bundle, outcomes)]
-    manifest = bundle.manifest
-    verdict = {_PROVEN: "answers as Keras did", _NOT_PROVEN: "does NOT answer as Keras did"}
-    of_quantized = any(outcome.report and outcome.artifact.quantized for outcome in outcomes)
-    own = "; a quantized artifact is asked for its own answers of when it was judged" if of_quantized else ""
-    lines.append(f"{manifest.name} version {manifest.version} {verdict.get(code, 'could not be verified')} here{own}.")
-    return "\n".join(lines)
-
-
-def _as_json(bundle: Bundle, outcomes: list[_Outcome], code: int) -> str:
-    # Reports go through text: only there does the schema write NaN and infinity as JSON can hold them.
-    document = {
-        "bundle": str(bundle.directory),
-        "name": bundle.manifest.name,
-        "version": bundle.manifest.version,
-        "exit_code": code,
-        "notes": _notes(bundle, outcomes),
-        "formats": [
-            {
-                "format": outcome.artifact.name,
-                "verdict": outcome.verdict,
-                "explanation": outcome.explanation,
-                "report": json.loads(outcome.report.model_dump_json()) if outcome.report else None,
-            }
-            for outcome in outcomes
-        ],
-    }
-    return json.dumps(document, indent=2, allow_nan=False)
-
-
-def _notes(bundle: Bundle, outcomes: list[_Outcome]) -> list[str]:
-    """The versions that made the bundle, where those that ran it here are others."""
-    checked = [outcome.artifact.format for outcome in outcomes if outcome.report is not None]
-    found = [str(other) for name in checked for other in other_versions(bundle.manifest, name)]
-    return list(dict.fromkeys(found))
-
-
 def _show_requirements(bundle: Bundle, *, as_json: bool) -> int:
     toolchain = bundle.manifest.toolchain
     lines = requirements(toolchain)
@@ -202,7 +151,7 @@ def _show_requirements(bundle: Bundle, *, as_json: bool) -> int:
     else:
         print(f"# {bundle.manifest.name} version {bundle.manifest.version} was made with {made_on}")
         print("\n".join(lines))
-    return _PROVEN
+    return PROVEN
 
 
 def _refuse(message: str, code: int, *, as_json: bool) -> int:

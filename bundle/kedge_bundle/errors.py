@@ -32,6 +32,14 @@ class SamplesInvalid(BundleError):
     """An `.npz` of inputs or golden cases that cannot be read as such."""
 
 
+class AttestationInvalid(BundleError):
+    """A record beside a bundle that cannot be read, or was changed after it was written."""
+
+
+class OptionsUnproven(BundleError):
+    """Runtime options that neither the manifest nor an attestation of this machine says are proven."""
+
+
 class RunnerError(Exception):
     """A runtime that cannot do what was asked of it."""
 

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from importlib import metadata
+from typing import Literal
 
 from kedge_bundle.manifest import FormatName, Manifest, Toolchain
 
@@ -12,6 +13,7 @@ _RUNTIMES: dict[FormatName, tuple[str, ...]] = {
     "tflite": ("ai-edge-litert",),
     "saved_model": ("tensorflow", "tensorflow-cpu"),
 }
+_CUDA_LIBRARIES = "nvidia-"
 _PINNED_FOR_EXPORT = re.compile(r"""^(?P<name>[\w.-]+)==(?P<version>[^;\s]+)\s*;\s*extra\s*==\s*['"]export['"]""")
 
 
@@ -46,6 +48,17 @@ def other_versions(manifest: Manifest, format_name: FormatName) -> tuple[OtherVe
         for name, then, now in pairs
         if then is not None and now is not None and _public(then) != _public(now)
     )
+
+
+def runtime_packages(format_name: FormatName, device: Literal["cpu", "gpu"]) -> dict[str, str]:
+    """The distributions that run this format here, with their versions; on a GPU also NVIDIA's libraries."""
+    wanted = _RUNTIMES[format_name]
+    installed = {str(found.name).lower().replace("_", "-"): found.version for found in metadata.distributions()}
+    return {
+        name: installed[name]
+        for name in sorted(installed)
+        if name in wanted or (device == "gpu" and name.startswith(_CUDA_LIBRARIES))
+    }
 
 
 def requirements(toolchain: Toolchain) -> list[str]:

@@ -92,3 +92,69 @@ def test_without_its_runtime_nothing_counts_as_proven(directory: Path):
         )
         assert done.returncode == 4
         assert "install kedge[onnx] or kedge[onnx-gpu]" in done.stdout
+
+
+def test_other_options_are_run_and_noted(directory: Path, capsys: pytest.CaptureFixture[str]):
+    arguments = ["--threads", "2", "--graph-optimization", "disabled", "--device", "cpu"]
+    assert cli.main([str(directory), *arguments, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["formats"][0]["options"] == {"device": "cpu", "threads": 2, "graph_optimization": "disabled"}
+    assert document["attestation"] is None
+    assert cli.main([str(directory), *arguments]) == 0
+    out = capsys.readouterr().out
+    assert "run with cpu, 2 threads, graph optimization disabled; the manifest's proof is of cpu, 1 thread" in out
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "many"])
+def test_threads_are_a_positive_number(directory: Path, number: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([str(directory), "--threads", number])
+    assert stopped.value.code == 2
+    assert "--threads" in capsys.readouterr().err
+
+
+def test_an_attestation_is_written_beside_the_bundle_and_named(directory: Path):
+    done = subprocess.run([VERIFY, directory, "--attest"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    (path,) = directory.parent.glob("1.attestation-*.json")
+    assert done.stdout.endswith(f"attested: {path}\n")
+
+
+def test_a_relative_bundle_is_attested_beside_it(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(directory)
+    assert cli.main([".", "--attest", "--json"]) == 0
+    (path,) = directory.parent.glob("1.attestation-*.json")
+    assert json.loads(capsys.readouterr().out)["attestation"] == str(path)
+
+
+def test_an_attestation_that_cannot_be_written_is_exit_5(directory: Path, capsys: pytest.CaptureFixture[str]):
+    # A name that is too long with what is put behind it: the one refusal that root meets, too.
+    directory = directory.rename(directory.with_name("v" * 240))
+    assert cli.main([str(directory), "--attest"]) == 5
+    out, err = capsys.readouterr()
+    assert "answers as Keras did here." in out
+    assert "cannot be written beside" in err
+    assert cli.main([str(directory), "--attest", "--json"]) == 5
+    assert "cannot be written" in json.loads(capsys.readouterr().out)["error"]
+
+
+def test_what_answers_differently_is_attested_as_failed_with_exit_1(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+):
+    change_one_weight(directory, mend_hash=True)
+    assert cli.main([str(directory), "--attest", "--json"]) == 1
+    record = json.loads(Path(json.loads(capsys.readouterr().out)["attestation"]).read_text())
+    assert (record["findings"][0]["is_proven"], record["findings"][0]["verdict"]) == (False, "failed")
+
+
+def test_a_gpu_that_is_not_there_is_exit_4_and_nothing_is_attested(directory: Path, capsys: pytest.CaptureFixture[str]):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this onnxruntime is built with CUDA: a GPU may really be in use here")
+    assert cli.main([str(directory), "--device", "gpu", "--attest"]) == 4
+    out, err = capsys.readouterr()
+    assert "kedge[onnx-gpu]" in out
+    assert "nothing is attested" in err
+    assert list(directory.parent.glob("*.json")) == []
