@@ -7,12 +7,12 @@ from kedge_bundle.differences import counts, differences
 
 
 def test_errors_are_in_units_of_the_output() -> None:
-    exact = np.zeros((1000, 1))
-    actual = np.zeros((1000, 1), np.float32)
-    actual[3], actual[5] = 4.0, -2.0
+    exact = np.zeros((2000, 1))
+    actual = np.zeros((2000, 1), np.float32)
+    actual[:10], actual[5] = -2.0, 4.0
     found = differences(exact, actual)
     assert found["max_abs_error"] == 4.0
-    assert found["rms_error"] == pytest.approx(np.sqrt(20 / 1000))
+    assert found["rms_error"] == pytest.approx(np.sqrt((9 * 4 + 16) / 2000))
     assert found["p999_error"] == 2.0
 
 

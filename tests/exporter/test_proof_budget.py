@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 def test_layers_decide_and_nothing_needs_to_be_said(
     layers: "Precision", computed: set[str], expected: "Precision"
 ) -> None:
-    assert budget_of(layers, computed, FORMATS) == (Budget.for_precision(expected), ())
+    assert budget_of(layers, computed, FORMATS) == (Budget.for_precision(expected), (), "")
 
 
 def test_float64_keeps_its_digits_where_everyone_has_them() -> None:
-    assert budget_of("float64", {"float64"}, ("onnx", "saved_model")) == (Budget.for_precision("float64"), ())
+    assert budget_of("float64", {"float64"}, ("onnx", "saved_model")) == (Budget.for_precision("float64"), (), "")
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,8 @@ def test_float64_keeps_its_digits_where_everyone_has_them() -> None:
 def test_a_wider_budget_than_that_of_the_layers_is_said(
     layers: "Precision", computed: set[str], expected: "Precision", who: str
 ) -> None:
-    budget, notes = budget_of(layers, computed, FORMATS)
+    budget, notes, why_not = budget_of(layers, computed, FORMATS)
     assert budget == Budget.for_precision(expected)
+    assert why_not == who
     (note,) = notes
     assert note.startswith(f"the layers compute in {layers}, but {who}: every format was held to the budget of")

@@ -1,5 +1,6 @@
 """The inputs of the proof: seeded, of several kinds, always such as the model takes."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,15 @@ from kedge_bundle.errors import SamplesInvalid
 from kedge_bundle.signature import Signature, TensorSpec
 from kedge_bundle.stats import InputStats
 from kedge_exporter.readings import Reading
-from kedge_exporter.samples import Draw, draws, fitted_data, golden_cases, has_open_sizes, make_cases
+from kedge_exporter.samples import (
+    Draw,
+    draws,
+    fitted_data,
+    golden_cases,
+    has_open_sizes,
+    make_cases,
+    regrouped,
+)
 
 KINDS = ("typical", "normal", "zeros", "ones", "large", "tiny")
 
@@ -27,14 +36,50 @@ def values(draw: Draw, kind: str, *shape: int) -> np.ndarray[Any, Any]:
     return draw.values(kind, shape, np.random.default_rng(0))
 
 
-def test_every_kind_and_the_batches_1_2_and_7_are_there() -> None:
+def test_every_kind_and_many_batches_are_there() -> None:
     stats = InputStats(input="x", source="data", mean=(5.0,), std=(2.0,))
     cases = make_cases([Draw(spec(3), stats)], (1,), None, seed=0, fixed_batch=None)
     assert {case.name for case in cases} == {
-        "typical-1", "typical-2", "typical-7", "normal-2", "zeros-2", "ones-2", "large-2", "tiny-2",
+        "typical-1", "typical-2", "typical-3", "typical-7", "typical-32",
+        "normal-2", "zeros-2", "ones-2", "constant-2", "large-2", "tiny-2", "denormal-2",
     }  # fmt: skip
-    assert {case.inputs["x"].shape[0] for case in cases} == {1, 2, 7}
+    assert {case.inputs["x"].shape[0] for case in cases} == {1, 2, 3, 7, 32}
     assert all(case.inputs["x"].dtype == np.float32 for case in cases)
+
+
+def test_rows_that_are_one_number_and_numbers_below_the_smallest_normal_one() -> None:
+    constant = values(Draw(spec(4, 3)), "constant", 2, 4, 3)
+    assert (np.ptp(constant, axis=(1, 2)) == 0).all()
+    assert constant[0, 0, 0] != constant[1, 0, 0]
+    for dtype in ("float16", "float32", "float64"):
+        denormal = values(Draw(spec(100, dtype=dtype)), "denormal", 2, 100)
+        assert 0 < np.abs(denormal).max() < np.finfo(dtype).tiny
+
+
+def test_the_rows_of_one_case_come_in_reverse_and_in_two_parts() -> None:
+    cases = make_cases([Draw(spec(3))], (1,), None, seed=0, fixed_batch=None)
+    answered = [replace(case, outputs={"y": case.inputs["x"] * 2}) for case in cases]
+    moved = {case.name: case for case in regrouped(answered)}
+    whole = next(case.inputs["x"] for case in cases if case.name == "typical-7")
+    assert list(moved) == ["typical-7-reversed", "typical-7-first-3", "typical-7-last-4"]
+    assert {case.kind for case in moved.values()} == {"typical"}
+    assert np.array_equal(moved["typical-7-reversed"].inputs["x"], whole[::-1])
+    parts = [moved[name].inputs["x"] for name in ("typical-7-first-3", "typical-7-last-4")]
+    assert np.array_equal(np.concatenate(parts), whole)
+    assert all(np.array_equal(case.outputs["y"], case.inputs["x"] * 2) for case in moved.values())
+
+
+def test_what_has_no_rows_is_not_regrouped() -> None:
+    case = Case("typical-7", {"x": np.zeros((7, 3))}, {"y": np.zeros(())})
+    assert regrouped([case]) == []
+    assert regrouped([]) == []
+
+
+def test_a_fixed_batch_gets_as_many_typical_draws() -> None:
+    cases = make_cases([Draw(spec(3, batch=1))], (1,), None, seed=0, fixed_batch=1)
+    typical = [case for case in cases if case.kind == "typical"]
+    assert [case.name for case in typical] == [f"typical-1-{number}" for number in range(1, 6)]
+    assert len({case.inputs["x"].tobytes() for case in typical}) == 5
 
 
 def test_the_seed_decides_the_draw() -> None:
@@ -124,13 +169,13 @@ def test_a_vocabulary_that_takes_no_other_word_is_given_none() -> None:
 def test_one_row_comes_first_and_then_the_users_data() -> None:
     data = {"x": np.zeros((9, 3), np.float32)}
     cases = make_cases([Draw(spec(3))], (1,), data, seed=0, fixed_batch=None)
-    assert [case.name for case in cases[:3]] == ["typical-1", "data-7", "typical-2"]
+    assert [case.name for case in cases[:3]] == ["typical-1", "data-9", "typical-2"]
 
 
 def test_rows_of_the_users_data_are_part_of_the_proof() -> None:
     data = {"x": np.arange(300, dtype=np.float32).reshape(100, 3)}
     case = make_cases([Draw(spec(3))], (1,), data, seed=0, fixed_batch=None)[1]
-    assert case.name == "data-7"
+    assert case.name == "data-32"
     assert case.inputs["x"][0, 0] == 0
     assert case.inputs["x"][-1, -1] == 299
 
