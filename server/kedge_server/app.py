@@ -22,12 +22,13 @@ from kedge_server.addresses import Address, check_free, why_not
 from kedge_server.http_pages import HttpPages
 from kedge_server.jobs import QueueLimits
 from kedge_server.load_threads import LoadThreads, Outcome
-from kedge_server.loading import DeviceNotInUse, LoadFailed, Options, Place, find_bundles
+from kedge_server.loading import DeviceNotInUse, LoadFailed, Place, find_bundles
 from kedge_server.logs import configure_logs
 from kedge_server.metrics import Metrics
 from kedge_server.models import Loaded, ModelTable, ServedModel
 from kedge_server.pipeline import Pipeline
 from kedge_server.scheduler import THREAD_PREFIX, Run
+from kedge_server.session import Options
 from kedge_server.settings import Settings
 from kedge_server.validation import Policy
 from kedge_server.wire.registration import add_services, new_server
@@ -153,9 +154,7 @@ class App:
         Raises:
             StartFailed: no version can be served, or the GPU that was asked for is not in use.
         """
-        wanted = self._settings
-        options = Options(wanted.format, wanted.device, wanted.instances, wanted.threads, wanted.max_batch_rows)
-        threads = LoadThreads(places, options)
+        threads = LoadThreads(places, Options.of(self._settings))
         stopped = asyncio.ensure_future(stop.wait())
         try:
             for _ in places:
@@ -242,6 +241,8 @@ class App:
             on_event_loop=loaded.scheduler.is_quick,
             threads=outcome.runtimes[0].options.threads,
             seconds=round(outcome.seconds, 3),
+            graph_optimization=outcome.runtimes[0].options.graph_optimization,
+            proven_by=outcome.proof,
             self_test=outcome.report.verdict,
             self_test_error=outcome.report.max_abs_error,
         )

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import structlog
 
 from kedge_bundle.toolchain import other_versions
-from kedge_server.loading import LoadFailed, Options, Place, Prepared, prepare, usable_cores
+from kedge_server.loading import LoadFailed, Place, Prepared, prepare, usable_cores
 from kedge_server.scheduler import THREAD_PREFIX
+from kedge_server.session import Options
 
 Outcome = Prepared | LoadFailed
 
@@ -64,6 +65,7 @@ def _outcome(place: Place, options: Options) -> Outcome:
     try:
         outcome = prepare(place, options)
         _warn_of_other_versions(place, outcome)
+        _warn_of_unproven_options(place, outcome)
     except LoadFailed as error:
         return error
     except Exception as error:  # noqa: BLE001 (a broken bundle must not keep the good ones from serving)
@@ -83,3 +85,10 @@ def _warn_of_other_versions(place: Place, prepared: Prepared) -> None:
             bundle=other.bundle,
             here=other.here,
         )
+
+
+def _warn_of_unproven_options(place: Place, prepared: Prepared) -> None:
+    """Say what was wanted and is not proven: it is served all the same, or the CPU stands in for a GPU."""
+    if prepared.unproven:
+        event = "gpu_not_proven" if prepared.no_gpu_because else "options_not_proven"
+        _log.warning(event, model=place.name, version=place.version, because=prepared.unproven)

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from kedge_bundle.errors import BundleError, BundleTampered, BundleUnreadable, DeviceUnavailable, RunnerError
-from kedge_bundle.manifest import Artifact, ArtifactName, FormatName, RuntimeOptions, read_manifest
+from kedge_bundle.manifest import Artifact, ArtifactName, FormatName, read_manifest
 from kedge_bundle.parity import ParityReport
 from kedge_bundle.replay import replay
 from kedge_bundle.runtimes import is_installed, open_runtime
@@ -21,6 +21,7 @@ from kedge_bundle.runtimes.base import Runtime
 from kedge_bundle.signature import Tensors, row_count
 from kedge_bundle.store import Bundle, is_bundle, models, open_bundle, versions
 from kedge_server.scheduler import is_joinable
+from kedge_server.session import Options, open_session
 
 FORMAT_PREFERENCE: tuple[FormatName, ...] = ("onnx", "tflite", "saved_model")
 """What `auto` tries, best first: fastest and smallest on the edge."""
@@ -50,32 +51,13 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Options:
-    """How to load.
-
-    Attributes:
-        format: the name of the artifact to take; `auto` takes none that is quantized.
-        device: which device to run on.
-        instances: batches at once; 0 lets the device and the cores decide.
-        threads: inside one run; 0 is what was proven.
-        max_batch_rows: the largest batch to warm up for.
-    """
-
-    format: Literal["auto", ArtifactName] = "auto"
-    device: Literal["auto", "cpu", "gpu"] = "auto"
-    instances: int = 0
-    threads: int = 0
-    max_batch_rows: int = 32
-
-
-@dataclass(frozen=True)
 class Prepared:
     """A bundle with its runtimes, one per instance, self-tested and warmed.
 
     Attributes:
         seconds: what all of this took.
         batch_seconds: what a run of the largest batch takes once it is warm; infinite where it was not tried.
-        no_gpu_because: why `auto` took the CPU.
+        proof, unproven, no_gpu_because: as in `Session`.
     """
 
     bundle: Bundle
@@ -85,6 +67,8 @@ class Prepared:
     report: ParityReport
     seconds: float
     batch_seconds: float
+    proof: str
+    unproven: str = ""
     no_gpu_because: str = ""
 
     @property
@@ -138,15 +122,16 @@ def prepare(place: Place, options: Options) -> Prepared:
 
     Raises:
         DeviceNotInUse: the GPU was asked for and is not in use.
-        LoadFailed: the bundle is damaged, in the wrong place, unloadable, or does not answer as it was proven to.
+        LoadFailed: the bundle is damaged, in the wrong place, unloadable, not proven with these options, or does not
+            answer as it was proven to.
     """
     started = time.perf_counter()
     try:
         bundle = open_bundle(place.directory)
         _check_place(bundle, place)
         artifact = _choose(bundle, options.format)
-        runtime, no_gpu_because = _open_first(bundle, artifact, options)
-        runtimes = _instances(bundle, artifact, runtime, options)
+        session = open_session(bundle, artifact, options)
+        runtimes = _instances(bundle, artifact, session.runtime, options)
         report = _self_test(bundle, runtimes)
         batch_seconds = max(_warm(bundle, one, options.max_batch_rows) for one in dict.fromkeys(runtimes))
     except DeviceUnavailable as error:
@@ -154,7 +139,18 @@ def prepare(place: Place, options: Options) -> Prepared:
     except (BundleError, RunnerError) as error:
         raise LoadFailed(str(error)) from error
     seconds = time.perf_counter() - started
-    return Prepared(bundle, artifact, runtime.device, runtimes, report, seconds, batch_seconds, no_gpu_because)
+    return Prepared(
+        bundle,
+        artifact,
+        session.runtime.device,
+        runtimes,
+        report,
+        seconds,
+        batch_seconds,
+        proof=session.proof,
+        unproven=session.unproven,
+        no_gpu_because=session.no_gpu_because,
+    )
 
 
 def _check_place(bundle: Bundle, place: Place) -> None:
@@ -181,21 +177,6 @@ def _choose(bundle: Bundle, wanted: Literal["auto", ArtifactName]) -> Artifact:
         f"{bundle.directory}: it has {there}, and none of their runtimes is installed here; "
         "pip install kedge[onnx], kedge[tflite] or kedge[tensorflow]"
     )
-
-
-def _open_first(bundle: Bundle, artifact: Artifact, options: Options) -> tuple[Runtime, str]:
-    """The first runtime, and why it is not on a GPU where `auto` found none."""
-    if options.device != "auto":
-        return open_runtime(bundle, artifact, _runtime_options(artifact, options.device, options.threads)), ""
-    try:
-        return open_runtime(bundle, artifact, _runtime_options(artifact, "gpu", options.threads)), ""
-    except DeviceUnavailable as error:
-        return open_runtime(bundle, artifact, _runtime_options(artifact, "cpu", options.threads)), str(error)
-
-
-def _runtime_options(artifact: Artifact, device: Literal["cpu", "gpu"], threads: int) -> RuntimeOptions:
-    """The options that were proven, but for what the user asked for; the self-test speaks about exactly these."""
-    return artifact.options.model_copy(update={"device": device, "threads": threads or artifact.options.threads})
 
 
 def _instances(bundle: Bundle, artifact: Artifact, first: Runtime, options: Options) -> tuple[Runtime, ...]:

@@ -71,7 +71,8 @@ class Settings(BaseModel):
     device: Literal["auto", "cpu", "gpu"] = Field(
         default="auto",
         description="`gpu` ends the server where the GPU is not really in use after loading; `auto` takes a GPU where "
-        "the runtime gets one, and says in the log and in `kedge_model_info` which device it took.",
+        "the runtime gets one and an attestation proves it, else the CPU, and says in the log and in "
+        "`kedge_model_info` which device it took.",
     )
     instances: int = Field(
         default=0,
@@ -81,6 +82,17 @@ class Settings(BaseModel):
     )
     threads: int = Field(
         default=0, ge=0, le=256, description="Threads inside one run. 0: as many as the bundle was proven with."
+    )
+    graph_optimization: Literal["auto", "all", "disabled"] = Field(
+        default="auto",
+        description="What the runtime may rewrite: ONNX Runtime's optimizations, LiteRT's XNNPACK. `auto`: as the "
+        "bundle was proven.",
+    )
+    unproven_options: Literal["refuse", "warn"] = Field(
+        default="refuse",
+        description="What happens to a version that `--device`, `--threads` and `--graph-optimization` would run "
+        "otherwise than its manifest, or an attestation of this machine, proves: it is not served, or it is, with a "
+        "warning in the log.",
     )
     max_batch_rows: int = Field(
         default=32, ge=1, le=65_536, description="Rows of a batch of several requests. A larger request runs alone."

@@ -12,11 +12,12 @@ from onnx import TensorProto, helper
 from kedge_bundle.signature import Signature, Tensors, TensorSpec
 from kedge_bundle.store import Bundle
 from kedge_server.jobs import QueueLimits
-from kedge_server.loading import Options, Place, Prepared, prepare
+from kedge_server.loading import Place, Prepared, prepare
 from kedge_server.metrics import Metrics
 from kedge_server.models import Loaded, ModelTable, ServedModel
 from kedge_server.pipeline import Answer, Call, Pipeline
 from kedge_server.scheduler import Run
+from kedge_server.session import Options
 from kedge_server.validation import Policy
 from tests.services.bundles import TinyModel
 

@@ -10,7 +10,8 @@ from kedge_bundle.errors import BundleUnreadable, ManifestInvalid
 from kedge_bundle.manifest import RuntimeOptions, read_manifest, write_manifest
 from kedge_bundle.store import describe_file
 from kedge_server.load_threads import LoadThreads
-from kedge_server.loading import DeviceNotInUse, LoadFailed, Options, Place, find_bundles, prepare, usable_cores
+from kedge_server.loading import DeviceNotInUse, LoadFailed, Place, find_bundles, prepare, usable_cores
+from kedge_server.session import Options
 from tests.server.in_process import prepared, tampered
 from tests.services.bundles import TinyModel, identity, publish, slow_matmul, two_output
 
@@ -79,9 +80,9 @@ def test_a_prepared_bundle_is_self_tested_and_says_on_what_it_runs(repository: P
     assert found.runtimes[0].options == RuntimeOptions(threads=1)
 
 
-def test_threads_can_be_asked_for(repository: Path):
-    found = prepare(place_of(repository / "two" / "1"), Options(device="cpu", threads=2))
-    assert found.runtimes[0].options.threads == 2
+def test_what_the_manifest_proves_needs_no_other_proof(repository: Path):
+    found = prepare(place_of(repository / "two" / "1"), Options(device="cpu", threads=1, graph_optimization="all"))
+    assert (found.proof, found.unproven) == ("manifest.json", "")
 
 
 def test_without_a_number_there_is_an_instance_for_every_usable_core(repository: Path):

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from kedge_server.loading import LoadFailed, Options, Place, prepare
+from kedge_server.loading import LoadFailed, Place, prepare
+from kedge_server.session import Options
 from tests.services.quantized_bundles import two_with_int8
 from tests.services.server_process import running_server, started_server
 

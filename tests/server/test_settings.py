@@ -51,6 +51,8 @@ def test_every_setting_can_come_from_the_environment():
         "KEDGE_DEVICE": "gpu",
         "KEDGE_INSTANCES": "3",
         "KEDGE_THREADS": "4",
+        "KEDGE_GRAPH_OPTIMIZATION": "disabled",
+        "KEDGE_UNPROVEN_OPTIONS": "warn",
         "KEDGE_MAX_BATCH_ROWS": "5",
         "KEDGE_BATCH_WINDOW_MS": "1.5",
         "KEDGE_QUEUE_ROWS": "6",
