@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from kedge_bundle.cases import Case
 from kedge_bundle.differences import counts, differences
+from kedge_bundle.histogram import ErrorHistogram
 from kedge_bundle.parity import Budget, CaseParity, OutputParity, worst
 from kedge_bundle.rounding import Reference, Yardstick
 from kedge_bundle.signature import Tensors, describe_dtype, describe_shape
@@ -51,6 +52,17 @@ class Judge:
             return CaseParity(case=case.name, rows=rows, outputs=(), verdict="failed", reason=reason)
         outputs = tuple(self._output(case, name, expected[name], actual[name]) for name in expected)
         return CaseParity(case=case.name, rows=rows, outputs=outputs, verdict=worst([one.verdict for one in outputs]))
+
+    def histograms(self, case: Case, actual: Tensors) -> dict[str, tuple[ErrorHistogram, ErrorHistogram]]:
+        """The artifact's and Keras' own errors in one case, of every output that has a reference and its shape."""
+        return {
+            name: (
+                ErrorHistogram.of(self.yardstick.errors(name, case.kind, actual[name], exact)),
+                ErrorHistogram.of(self.yardstick.errors(name, case.kind, case.outputs[name], exact)),
+            )
+            for name, exact in case.reference.items()
+            if name in actual and actual[name].shape == exact.shape and actual[name].dtype.kind == "f"
+        }
 
     def _output(
         self, case: Case, name: str, expected: NDArray[np.generic], actual: NDArray[np.generic]

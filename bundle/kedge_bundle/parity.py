@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from kedge_bundle.differences import Differences
+from kedge_bundle.histogram import OutputHistogram
 
 Verdict = Literal["bit-exact", "rounding-equivalent", "within-tolerance", "failed"]
 """Best first."""
@@ -94,6 +95,7 @@ class ParityReport(BaseModel):
     Attributes:
         format: the artifact's name.
         session: how the runtime was set up where it is not as it serves: `graph optimization disabled`.
+        histograms: how many values err by how much, over all cases, of every output with a float64 reference.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -104,6 +106,7 @@ class ParityReport(BaseModel):
     cases: tuple[CaseParity, ...]
     verdict: Verdict
     reason: str = ""
+    histograms: tuple[OutputHistogram, ...] = ()
 
     @property
     def is_proven(self) -> bool:

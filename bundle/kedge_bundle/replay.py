@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from kedge_bundle.cases import Case
 from kedge_bundle.errors import RunFailed
+from kedge_bundle.histogram import OutputHistogram
 from kedge_bundle.judge import Judge
 from kedge_bundle.manifest import Artifact, RuntimeOptions
 from kedge_bundle.parity import CaseParity, ParityReport, report
@@ -15,8 +16,21 @@ from kedge_bundle.store import Bundle
 
 def replay(runtime: Runtime, cases: Iterable[Case], judge: Judge) -> ParityReport:
     """Run every case and compare every output by name. A run that fails is a failed case, not an exception."""
-    compared = [_replay_case(runtime, case, judge) for case in cases]
-    return report(runtime.artifact.name, runtime.device, compared)
+    name = runtime.artifact.name
+    compared: list[CaseParity] = []
+    histograms: dict[str, OutputHistogram] = {}
+    for case in cases:
+        try:
+            answers = runtime.run(case.inputs)
+        except RunFailed as error:
+            compared.append(_not_run(case, str(error)))
+            continue
+        compared.append(judge.compare(case, answers))
+        for output, (artifact, keras) in judge.histograms(case, answers).items():
+            found = OutputHistogram(format=name, output=output, artifact=artifact, keras=keras)
+            histograms[output] = histograms[output] + found if output in histograms else found
+    found_report = report(name, runtime.device, compared)
+    return found_report.model_copy(update={"histograms": tuple(histograms.values())})
 
 
 def verify(bundle: Bundle, artifact: Artifact, options: RuntimeOptions | None = None) -> ParityReport:
@@ -29,8 +43,5 @@ def verify(bundle: Bundle, artifact: Artifact, options: RuntimeOptions | None = 
         return replay(runtime, *bundle.golden_of(artifact))
 
 
-def _replay_case(runtime: Runtime, case: Case, judge: Judge) -> CaseParity:
-    try:
-        return judge.compare(case, runtime.run(case.inputs))
-    except RunFailed as error:
-        return CaseParity(case=case.name, rows=row_count(case.inputs), outputs=(), verdict="failed", reason=str(error))
+def _not_run(case: Case, reason: str) -> CaseParity:
+    return CaseParity(case=case.name, rows=row_count(case.inputs), outputs=(), verdict="failed", reason=reason)
