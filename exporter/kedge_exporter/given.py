@@ -100,16 +100,16 @@ def write_samples(data: ArrayLike | Mapping[str, ArrayLike], path: Path) -> None
 
 def _array(name: object, values: ArrayLike) -> NDArray[np.generic]:
     if not isinstance(name, str):
-        raise UsageError(f"--data: expected arrays by the names of the model's inputs, got the key {name!r}")
+        raise UsageError(f"data: expected arrays by the names of the model's inputs, got the key {name!r}")
     try:
         array = np.asarray(values)
         if array.dtype == object:  # text, as tables keep it; or bytes
             array = np.asarray(array.tolist())
     except ValueError as error:
-        raise UsageError(f"--data: '{name}' is no array: {error}") from error
+        raise UsageError(f"data: '{name}' is no array: {error}") from error
     if array.ndim == 0 or array.dtype.kind not in "biufSU":
         raise UsageError(
-            f"--data: '{name}': expected an array of rows of numbers, booleans or text, got a "
+            f"data: '{name}': expected an array of rows of numbers, booleans or text, got a "
             f"{type(values).__qualname__} that numpy reads as {array.dtype} of shape {array.shape}"
         )
     return array

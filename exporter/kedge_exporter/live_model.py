@@ -50,9 +50,8 @@ def save(model: object, directory: Path) -> Path:
         except Exception as error:
             if (write_error := as_write_error(error)) is not None:
                 raise write_error from error
-            raise ModelRefused(
-                f"Keras cannot save the model '{model.name}': {type(error).__name__}: {error}"
-            ) from error
+            reason = " ".join(str(error).strip().partition("\n\n")[0].split())  # an example of code may follow
+            raise ModelRefused(f"Keras cannot save the model '{model.name}': {reason}") from error
         _copy_without_date(saved, path)
     return path
 

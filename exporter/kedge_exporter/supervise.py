@@ -1,4 +1,4 @@
-"""The command's side of the export's process: start it, follow its events, and say how it ended."""
+"""The caller's side of the export's process: start it, follow its events, and say how it ended."""
 
 import os
 import subprocess
@@ -86,6 +86,8 @@ def _started(job_file: Path, log: Path, work: Path) -> Iterator[tuple["subproces
                 process.terminate()
                 try:
                     process.wait(_GRACE_S)
-                except subprocess.TimeoutExpired:
+                except BaseException as impatience:  # also of who presses Ctrl-C a second time
                     kill_family(process.pid)
                     process.wait()
+                    if not isinstance(impatience, subprocess.TimeoutExpired):
+                        raise
