@@ -3,6 +3,8 @@
 import re
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
+from urllib.parse import quote
 
 from kedge_exporter.request import Exported
 from kedge_exporter.result_table import table_lines
@@ -30,6 +32,7 @@ _CLASSES = {
     "within-fidelity": "verdict tolerance",
     "failed": "verdict failed",
 }
+_REPORT = "report.html"
 _COLUMNS = re.compile(r" {2,}")
 _NUMBER = re.compile(r"-|equal|[\d.,e+-]+%?")
 
@@ -49,7 +52,8 @@ def result_html(exported: Exported) -> str:
         f'<span class="aside">{escape(names[0])} → {escape(names[1])}</span>'
         f"{_table([_COLUMNS.split(line.strip()) for line in table_lines(exported.formats)])}"
         f"{_list(said)}"
-        f'<div class="aside">{escape(in_python(outcome_line(exported)))}</div></div>'
+        f'<div class="aside">{escape(in_python(outcome_line(exported)))}</div>'
+        f"{_link(exported.bundle / _REPORT)}</div>"
     )
 
 
@@ -71,6 +75,14 @@ def _cell(text: str, *, is_number: bool) -> str:
     if text in _CLASSES:
         return f'<td><span class="{_CLASSES[text]}">{escape(text)}</span></td>'
     return f'<td class="number">{escape(text)}</td>' if is_number else f"<td>{escape(text)}</td>"
+
+
+def _link(report: Path) -> str:
+    """To the report, where the bundle has one; seen from the notebook's folder, unless the path is a whole one."""
+    if not report.is_file():
+        return ""
+    address = report.as_uri() if report.is_absolute() else quote(report.as_posix())
+    return f'<div><a href="{escape(address)}">report</a></div>'
 
 
 def _list(lines: Sequence[str]) -> str:

@@ -87,6 +87,20 @@ def test_nothing_is_fetched_and_the_page_keeps_its_own_colours(exported: Exporte
     assert all(line.startswith(".kedge") for line in style.splitlines() if "{" in line)
 
 
+def test_the_report_is_linked_where_there_is_one(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    bundle = Path("my models/iris/3")
+    bundle.mkdir(parents=True)
+    (bundle / "report.html").touch()
+    assert "<a href=" not in exported._repr_html_()
+    here = exported.model_copy(update={"bundle": bundle})
+    assert '<a href="my%20models/iris/3/report.html">report</a>' in here._repr_html_()
+    elsewhere = exported.model_copy(update={"bundle": tmp_path / bundle})
+    assert f'<a href="file://{tmp_path}/my%20models/iris/3/report.html">report</a>' in elsewhere._repr_html_()
+
+
 def test_the_result_prints_the_table_of_the_command_in_words_of_python(exported: Exported) -> None:
     assert repr(exported) == str(exported)
     assert str(exported).splitlines() == [
