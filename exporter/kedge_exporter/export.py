@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING
 
 from kedge_bundle.cases import read_npz
 from kedge_bundle.errors import SamplesInvalid
-from kedge_bundle.manifest import Artifact
 from kedge_bundle.memory import give_back
-from kedge_bundle.parity import ParityReport
 from kedge_bundle.rounding import Reference
 from kedge_bundle.signature import Signature, Tensors
 from kedge_bundle.stats import InputStats
@@ -25,10 +23,12 @@ from kedge_exporter.exact import with_reference
 from kedge_exporter.formats import check_size
 from kedge_exporter.input_statistics import input_statistics
 from kedge_exporter.inspect import inspect
+from kedge_exporter.probes import Probes
 from kedge_exporter.progress import Progress
 from kedge_exporter.proof_budget import budget_of
 from kedge_exporter.proof_processes import FreshProcesses, ProofProcesses
 from kedge_exporter.prove import Prover
+from kedge_exporter.proven import Proven
 from kedge_exporter.publish import Draft, publish
 from kedge_exporter.quantize import Quantizer
 from kedge_exporter.quantize_rows import rows_for
@@ -97,6 +97,7 @@ def export(
         input_stats=stats,
         budget=budget,
         reference=exact.reference,
+        draws=tuple(inputs),
         staged=staged,
         advice=advice,
         notes=(*loaded.notes, *notes, *stats_notes, *reference.notes, *budget_notes, *exact.notes),
@@ -104,19 +105,21 @@ def export(
     )
     draft.write_golden(exact.cases)
     prover = Prover.prepare(staged, work, exact.cases, processes)
-    draft, artifacts, reports = _converted_and_proven(frozen, draft, prover, progress)
+    probes = Probes.prepare(loaded, exact, draft, work)
+    draft, proven = _converted_and_proven(frozen, draft, prover, probes, progress)
+    artifacts = tuple(one.artifact for one in proven)
     if rows is not None:
         smaller = Quantizer(loaded, frozen, draft, rows, work, progress).run(artifacts)
         draft, artifacts = replace(draft, notes=(*draft.notes, *smaller.notes)), smaller.artifacts
     draft, artifacts = reproducible.check(draft, artifacts, work, progress)
     with progress.phase("publish") as phase:
-        manifest = publish(draft, artifacts, reports)
+        manifest = publish(draft, artifacts, proven)
         phase.detail = f"{manifest.name}, version {manifest.version}"
     return Exported(
         name=manifest.name,
         version=manifest.version,
         bundle=request.output / manifest.name / str(manifest.version),
-        formats=FormatResult.listing(artifacts, reports),
+        formats=FormatResult.listing(artifacts, tuple(report for one in proven for report in one.reports)),
         signature=manifest.signature,
         input_stats=stats,
         warnings=manifest.advice,
@@ -126,24 +129,26 @@ def export(
 
 
 def _converted_and_proven(
-    frozen: "Frozen", draft: Draft, prover: Prover, progress: Progress
-) -> tuple[Draft, tuple[Artifact, ...], tuple[ParityReport, ...]]:
+    frozen: "Frozen", draft: Draft, prover: Prover, probes: Probes, progress: Progress
+) -> tuple[Draft, tuple[Proven, ...]]:
     """Every format with its proof, and the draft with what there is to say of it; or ParityNotProven."""
     formats = draft.request.formats
     # A proof runs in a process of its own while the next format is converted.
     with ThreadPoolExecutor(len(formats)) as pool:
-        workshop = Workshop(frozen, draft, prover, pool, progress)
+        workshop = Workshop(frozen, draft, prover, pool, progress, probes)
         begun = [workshop.begin(name) for name in formats]
-        made = [workshop.finish(artifact, proof) for artifact, proof in begun]
-    reports = tuple(report for _, found in made for report in found.reports)
-    failures = [f"{artifact.format}: {found.first_failure}" for artifact, found in made if found.verdict == "failed"]
-    if failures or not made:
+        proven = tuple(workshop.finish(artifact, proof) for artifact, proof in begun)
+    failures = [f"{one.artifact.name}: {one.first_failure}" for one in proven if one.artifact.verdict == "failed"]
+    if failures or not proven:
+        reports = tuple(report for one in proven for report in one.reports)
         raise ParityNotProven("; ".join(failures) or "no format was requested", reports)
-    artifacts = tuple(
-        artifact.model_copy(update={"verdict": found.verdict, "max_abs_error": found.max_abs_error})
-        for artifact, found in made
-    )
-    return replace(draft, notes=(*draft.notes, *workshop.notes)), artifacts, reports
+    blind = [
+        f"the proof of {one.artifact.name} is blind to a weight that is off by one part in a thousand: "
+        f"{one.sensitivity.reason}"
+        for one in proven
+        if not one.sensitivity.noticed and one.sensitivity.weight
+    ]
+    return replace(draft, notes=(*draft.notes, *workshop.notes, *blind)), proven
 
 
 def _samples(path: Path | None) -> tuple[Tensors | None, str | None]:

@@ -4,7 +4,6 @@ It imports the format's runtime, says `ready`, and then proves one job per line 
 file), answering each with `done` when its report is written. It ends with its input.
 """
 
-import math
 import os
 import sys
 from pathlib import Path
@@ -80,23 +79,6 @@ class Findings(BaseModel):
         """The worst of all sessions."""
         return worst([report.verdict for report in self.reports])
 
-    @property
-    def first_failure(self) -> str:
-        """One sentence on the first thing that differs; empty when nothing does."""
-        return next((_of_session(report) for report in self.reports if not report.is_proven), "")
-
-    @property
-    def max_abs_error(self) -> float:
-        """The largest error of all sessions, in units of the output; NaN if none was computed."""
-        errors = [report.max_abs_error for report in self.reports if not math.isnan(report.max_abs_error)]
-        return max(errors, default=math.nan)
-
-    def describe_error(self) -> str:
-        """The largest error beside Keras' own, for the progress."""
-        times = [report.times_rounding for report in self.reports if report.times_rounding is not None]
-        beside = f", {max(times):.2g} times Keras' own" if times else ""
-        return f"largest error {self.max_abs_error:.2g}{beside}"
-
 
 def main(format_name: str, jobs: TextIO, answers: TextIO) -> None:
     """Prove one job after another."""
@@ -106,10 +88,6 @@ def main(format_name: str, jobs: TextIO, answers: TextIO) -> None:
         job = ProofJob.model_validate_json(Path(line.rstrip("\n")).read_bytes())
         job.findings.write_text(_findings(job).model_dump_json(), "utf-8")
         answers.write("done\n")
-
-
-def _of_session(report: ParityReport) -> str:
-    return report.first_failure() + (f" (with {report.session})" if report.session else "")
 
 
 def failed_report(artifact: Artifact, reason: str) -> ParityReport:

@@ -5,62 +5,25 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
 from kedge_bundle.cases import Case, write_cases
 from kedge_bundle.errors import VersionTaken
 from kedge_bundle.fidelity import FidelityReport
 from kedge_bundle.manifest import Advice, Artifact, File, Manifest, Recipe, RuntimeOptions, Toolchain
-from kedge_bundle.parity import Budget, ParityReport
-from kedge_bundle.rounding import FACTOR, FLOOR_ULPS, MOST, Reference
+from kedge_bundle.parity import Budget
+from kedge_bundle.rounding import Reference
 from kedge_bundle.signature import Signature
 from kedge_bundle.stats import InputStats
 from kedge_bundle.store import describe_file, write_bundle
 from kedge_exporter.errors import UsageError
 from kedge_exporter.formats import ConvertOptions
 from kedge_exporter.inspect import Contents
+from kedge_exporter.proof_file import PROOF, Proof
+from kedge_exporter.proven import Proven
 from kedge_exporter.provenance import recipe, source, toolchain
 from kedge_exporter.request import ExportRequest
-from kedge_exporter.samples import golden_cases
+from kedge_exporter.samples import Draw, golden_cases
 
-GOLDEN, PROOF = "golden.npz", "parity.json"
-
-
-class Method(BaseModel):
-    """By which rules errors were judged; `kedge_bundle.rounding` explains them."""
-
-    model_config = ConfigDict(frozen=True)
-
-    factor: float = FACTOR
-    floor_ulps: float = FLOOR_ULPS
-    most: float = MOST
-
-
-class Proof(BaseModel):
-    """`parity.json`: what was compared, under which options, with which outcome.
-
-    Attributes:
-        method: the rules.
-        reference: what the answers were compared with, and Keras' own errors.
-        tolerance: the explicit one, if any.
-        budget: the tolerance for outputs of floats without a float64 reference.
-        seed: every input follows from it, or from the data.
-        options: those that are proven, and that serve.
-        inputs: how each input was drawn.
-        reports: one for every format and session.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    method: Method = Method()
-    reference: Reference
-    tolerance: Budget | None = None
-    budget: Budget
-    seed: int
-    options: RuntimeOptions
-    inputs: dict[str, str] = {}
-    reports: tuple[ParityReport, ...]
-    fidelity: tuple[FidelityReport, ...] = ()
+GOLDEN = "golden.npz"
 
 
 @dataclass(frozen=True)
@@ -68,6 +31,7 @@ class Draft:
     """Everything that a manifest says before anything is proven.
 
     Attributes:
+        draws: how the inputs of the proof were drawn.
         data_sha256: of the file given with --data, as it was when it was read.
     """
 
@@ -77,6 +41,7 @@ class Draft:
     input_stats: tuple[InputStats, ...]
     budget: Budget
     reference: Reference
+    draws: tuple[Draw, ...]
     staged: Path
     advice: tuple[Advice, ...] = ()
     notes: tuple[str, ...] = ()
@@ -123,7 +88,7 @@ class Draft:
         write_cases(self.staged / GOLDEN, golden_cases(cases))
         self.write_proof(())
 
-    def write_proof(self, reports: tuple[ParityReport, ...], fidelity: tuple[FidelityReport, ...] = ()) -> None:
+    def write_proof(self, proven: tuple[Proven, ...], fidelity: tuple[FidelityReport, ...] = ()) -> Proof:
         """Write `parity.json`."""
         proof = Proof(
             reference=self.reference,
@@ -131,23 +96,26 @@ class Draft:
             budget=self.budget,
             seed=self.request.seed,
             options=RuntimeOptions(),
-            reports=reports,
+            inputs={draw.spec.name: draw.describe() for draw in self.draws},
+            reports=tuple(report for one in proven for report in one.reports),
+            sensitivity=tuple(one.sensitivity for one in proven),
             fidelity=fidelity,
         )
         (self.staged / PROOF).write_text(proof.model_dump_json(indent=2) + "\n", "utf-8")
+        return proof
 
     def _file(self, name: str) -> File:
         return describe_file(self.staged, self.staged / name)
 
 
-def publish(draft: Draft, artifacts: tuple[Artifact, ...], reports: tuple[ParityReport, ...]) -> Manifest:
+def publish(draft: Draft, artifacts: tuple[Artifact, ...], proven: tuple[Proven, ...]) -> Manifest:
     """Put the staged bundle in its place under the version that it gets.
 
     Raises:
         UsageError: the version that was asked for exists.
         OSError: the disk is full or cannot be written.
     """
-    draft.write_proof(reports, tuple(one.quantized.fidelity for one in artifacts if one.quantized is not None))
+    draft.write_proof(proven, tuple(one.quantized.fidelity for one in artifacts if one.quantized is not None))
     _remove_strays(draft.staged, draft.manifest(artifacts))
     try:
         bundle = write_bundle(

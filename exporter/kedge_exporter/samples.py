@@ -55,6 +55,22 @@ class Draw:
     count: int | None = None
     words: tuple[Any, ...] = ()
 
+    def describe(self) -> str:
+        """Where typical values come from, in a few words."""
+        if self.words:
+            return f"{len(self.words)} words of the vocabulary, known and unknown"
+        if self.spec.dtype in ("string", "bool"):
+            return "a few strings" if self.spec.dtype == "string" else "true and false"
+        if self.count is not None:
+            return f"the indices 0 to {self.count - 1}"
+        if self.spec.numpy_dtype.kind in "iu":
+            low, high = self._integer_range()
+            return f"the integers {low} to {high}"
+        if self.stats is None:
+            return "normal, mean 0 and deviation 1: nothing is known of this input"
+        where = f"{self.stats.source}{f' ({self.stats.layer})' if self.stats.layer else ''}"
+        return f"{'uniform, the range' if self.stats.mean is None else 'normal, the statistics'} of {where}"
+
     def values(self, kind: str, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[Any]:
         """Draw an array of this shape, of the input's dtype."""
         dtype = self.spec.numpy_dtype

@@ -13,8 +13,8 @@ from kedge_bundle.manifest import Manifest, read_manifest
 from kedge_bundle.store import Bundle, open_bundle, sha256_of, versions
 from kedge_exporter.errors import ExportError
 from kedge_exporter.inspect import content_sha256_of
+from kedge_exporter.proof_file import PROOF, Proof
 from kedge_exporter.provenance import are_installed, is_this_toolchain, recipe
-from kedge_exporter.publish import PROOF, Proof
 from kedge_exporter.request import Exported, ExportRequest, FormatResult
 
 

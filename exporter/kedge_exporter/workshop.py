@@ -8,9 +8,10 @@ from kedge_bundle.manifest import Artifact, FormatName
 from kedge_bundle.memory import give_back
 from kedge_exporter.errors import FormatImpossible, ModelRefused
 from kedge_exporter.formats import convert
+from kedge_exporter.probes import Probes
 from kedge_exporter.progress import Progress
-from kedge_exporter.proof_worker import Findings
 from kedge_exporter.prove import Prover, could_not_run
+from kedge_exporter.proven import Proven
 from kedge_exporter.publish import Draft
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Workshop:
 
     Attributes:
         pool: runs proofs; each is a process of its own.
+        probes: makes altered copies of what is proven.
         notes: what the user should know of how the formats were made; filled on the way.
     """
 
@@ -35,9 +37,10 @@ class Workshop:
     prover: Prover
     pool: Executor
     progress: Progress
+    probes: Probes
     notes: list[str] = field(default_factory=list)
 
-    def begin(self, format_name: FormatName) -> tuple[Artifact, "Future[Findings]"]:
+    def begin(self, format_name: FormatName) -> tuple[Artifact, "Future[Proven]"]:
         """Convert to one format and begin its proof: any number of rows where it can, one at a time where it cannot.
 
         Raises:
@@ -52,21 +55,31 @@ class Workshop:
                 artifact = self._convert(format_name, self._one_row(format_name, error))
             phase.detail = _describe(artifact)
             give_back()
-        proof = self.pool.submit(self.prover.prove, self.draft.manifest((artifact,)))
+            proof = self._begin_proof(artifact)
         if format_name == "saved_model" and self.draft.contents.weight_bytes < _SMALL_BYTES:
             wait([proof])
         return artifact, proof
 
-    def finish(self, artifact: Artifact, proof: "Future[Findings]") -> tuple[Artifact, Findings]:
+    def finish(self, artifact: Artifact, proof: "Future[Proven]") -> Proven:
         """Wait for the proof; an artifact that did not run with several rows gets one more try with one at a time."""
         with self.progress.phase(f"prove {artifact.format}") as phase:
-            found = proof.result()
-            if could_not_run(found.reports[0]) and self.frozen.batch is None and artifact.batch == "dynamic":
-                why = FormatImpossible(artifact.format, found.first_failure)
+            proven = proof.result()
+            if could_not_run(proven.reports[0]) and self.frozen.batch is None and artifact.batch == "dynamic":
+                why = FormatImpossible(artifact.format, proven.first_failure)
                 artifact = self._convert(artifact.format, self._one_row(artifact.format, why))
-                found = self.prover.prove(self.draft.manifest((artifact,)))
-            phase.detail = f"{len(found.reports[0].cases)} cases, {found.verdict}, {found.describe_error()}"
-        return artifact, found
+                proven = self._begin_proof(artifact).result()
+            phase.detail = proven.describe()
+        return proven
+
+    def _begin_proof(self, artifact: Artifact) -> "Future[Proven]":
+        """Write the altered copies, and let a process prove the artifact and ask the copies."""
+        probes, weight = self.probes.of(artifact)
+
+        def prove() -> Proven:
+            found = self.prover.prove(self.draft.manifest((artifact,)), probes)
+            return Proven.of(artifact, weight, found)
+
+        return self.pool.submit(prove)
 
     def _convert(self, format_name: FormatName, frozen: "Frozen") -> Artifact:
         return convert(format_name, frozen, self.draft.staged, self.draft.options)

@@ -1,0 +1,55 @@
+"""One artifact with everything that was found of it."""
+
+import math
+from dataclasses import dataclass
+from typing import Self
+
+from kedge_bundle.manifest import Artifact
+from kedge_bundle.parity import ParityReport, worst
+from kedge_exporter.copies import Weight
+from kedge_exporter.proof_worker import Findings
+from kedge_exporter.sensitivity import Sensitivity, logits_report, sensitivity
+
+
+@dataclass(frozen=True)
+class Proven:
+    """An artifact and its proof, which may have failed.
+
+    Attributes:
+        artifact: with the verdict and the largest error of all sessions.
+        reports: of the session that serves, first; of the runtime without optimizations; of the logits.
+        sensitivity: whether the proof would have noticed a changed weight.
+    """
+
+    artifact: Artifact
+    reports: tuple[ParityReport, ...]
+    sensitivity: Sensitivity
+
+    @classmethod
+    def of(cls, artifact: Artifact, weight: Weight | None, findings: Findings) -> Self:
+        """Sum up what the process found; `weight` is what differs in the changed copy."""
+        logits = logits_report(findings)
+        reports = findings.reports if logits is None else (*findings.reports, logits)
+        verdict = worst([report.verdict for report in reports])
+        judged = artifact.model_copy(update={"verdict": verdict, "max_abs_error": _largest(findings.reports)})
+        return cls(judged, reports, sensitivity(artifact, weight, findings))
+
+    @property
+    def first_failure(self) -> str:
+        """One sentence on the first thing that differs, and in which session; empty when nothing does."""
+        for report in self.reports:
+            if not report.is_proven:
+                return report.first_failure() + (f" ({report.session})" if report.session else "")
+        return ""
+
+    def describe(self) -> str:
+        """For the progress: cases, verdict, and the largest error beside Keras' own."""
+        times = [report.times_rounding for report in self.reports if report.times_rounding is not None]
+        beside = f", {max(times):.2g} times Keras' own" if times else ""
+        found = f"{len(self.reports[0].cases)} cases, {self.artifact.verdict}, largest error"
+        return f"{found} {self.artifact.max_abs_error:.2g}{beside}"
+
+
+def _largest(reports: tuple[ParityReport, ...]) -> float:
+    errors = [report.max_abs_error for report in reports if not math.isnan(report.max_abs_error)]
+    return max(errors, default=math.nan)
