@@ -148,13 +148,18 @@ def _policy(name: str, target: Target) -> str:
 
 
 def _check_layers(rebuilt: LoadedModel, target: Target) -> None:
+    staying = {}
     for layer in rebuilt.layers():
         dtypes = {str(layer.compute_dtype), str(layer.variable_dtype)}
         if other := {dtype for dtype in dtypes if _FLOAT.fullmatch(dtype)} - {target}:
-            raise CannotRebuild(
-                f"the layer '{layer.name}' ({type(layer).__name__}) stays {other.pop()} when its policy is {target}; "
-                "hand its dtype argument on to Layer.__init__, and save the model again"
-            )
+            staying[f"'{layer.name}' ({type(layer).__name__})"] = other.pop()
+    if staying:
+        names = ", ".join(staying)
+        which = f"the layer {names} stays" if len(staying) == 1 else f"the layers {names} stay"
+        raise CannotRebuild(
+            f"{which} {next(iter(staying.values()))} when the policy is {target}; hand the dtype argument on to "
+            "Layer.__init__, and save the model again"
+        )
 
 
 def _check_weights(loaded: LoadedModel, rebuilt: LoadedModel) -> None:
