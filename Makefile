@@ -3,11 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := $(BIN)/uv
 
-.PHONY: setup demo test zoo benchmark check format lock protos images clean
+.PHONY: setup demo test zoo benchmark check format lock protos images arm64 clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets.
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: .venv/.ready ## Make .venv from the hashed lock file.
 
@@ -48,6 +48,9 @@ protos: setup ## Regenerate server/kedge_server/pb from proto/.
 
 images: ## Build the CPU image with buildah and try what is in it.
 	@scripts/test_images.sh
+
+arm64: setup ## Verify and attest real bundles under an emulated ARM64 processor: a few minutes.
+	@scripts/test_arm64.sh
 
 clean: ## Remove environments and caches.
 	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache
