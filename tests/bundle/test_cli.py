@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from kedge_bundle.manifest import FILE_NAME
 from kedge_bundle.store import describe_file
 from tests.services import bundles
 
+DOCS = Path(__file__).parents[2] / "docs" / "verifying.md"
 VERIFY = Path(sys.executable).with_name("verify-model")
 
 
@@ -158,3 +160,11 @@ def test_a_gpu_that_is_not_there_is_exit_4_and_nothing_is_attested(directory: Pa
     assert "kedge[onnx-gpu]" in out
     assert "nothing is attested" in err
     assert list(directory.parent.glob("*.json")) == []
+
+
+def test_the_exit_codes_of_the_documentation_are_those_of_the_help(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    listed = re.findall(r"^  (\d)  (.+)$", capsys.readouterr().out, re.MULTILINE)
+    assert len(listed) == 6
+    assert re.findall(r"^\| (\d) \| (.+) \|$", DOCS.read_text("utf-8"), re.MULTILINE) == listed
