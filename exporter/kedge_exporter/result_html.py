@@ -13,7 +13,7 @@ from kedge_exporter.wording import in_python
 
 _STYLE = """
 .kedge { color: inherit; font: 13px/1.5 system-ui, sans-serif; max-width: 60em; overflow-x: auto; }
-.kedge table { border-collapse: collapse; margin: .4em 0; }
+.kedge table { border-collapse: collapse; color: inherit; font: inherit; margin: .4em 0; }
 .kedge th, .kedge td { background: none; border-bottom: 1px solid rgba(128, 128, 128, .4); color: inherit;
   padding: .25em .8em; text-align: left; white-space: nowrap; }
 .kedge .number { font-variant-numeric: tabular-nums; text-align: right; }
@@ -22,6 +22,7 @@ _STYLE = """
 .kedge .failed { background: #b3261e; }
 .kedge ul { margin: .4em 0; padding-left: 1.4em; }
 .kedge .aside { opacity: .8; }
+.kedge a { color: inherit; }
 """
 """Colours of the text and of the page are the page's own, whether it is light or dark; only verdicts bring theirs."""
 
