@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from kedge_exporter.errors import (
     ParityNotProven,
     UsageError,
 )
+from kedge_exporter.flags import parse
 from kedge_exporter.given import write_samples
 from kedge_exporter.processes import export_environment
 from kedge_exporter.progress import PhaseEvent
@@ -71,6 +73,11 @@ def test_the_import_is_light_and_says_what_there_is() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     done = run_blocked(HEAVY | {"grpc"}, "from kedge_exporter import Exported, export_model")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_every_flag_of_the_command_is_an_argument() -> None:
+    flags = set(vars(parse(["model.keras"]))) - {"json"}
+    assert set(signature(export_model).parameters) == flags | {"on_phase"}
 
 
 def test_a_path_is_exported_quietly_whatever_backend_this_process_has(
