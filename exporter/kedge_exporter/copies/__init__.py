@@ -101,7 +101,7 @@ def changed_weight(directory: Path, artifact: Artifact, into: Path, factor: floa
 
     Args:
         directory: where the artifact's files are.
-        artifact: its entry; float weights of 16 bits and more can be changed.
+        artifact: its entry; of one that answers as Keras does, not of a quantized one.
         into: where the copy goes; none of the files may be there.
         factor: what to multiply by.
 

@@ -15,10 +15,10 @@ KERNELS = frozenset({
 """Ops that sum products with a weight."""
 
 _ARITHMETIC = frozenset({
-    "Add", "BatchNormalization", "Div", "Gather", "InstanceNormalization", "LayerNormalization", "Mul", "PRelu", "Pow",
-    "Sub", "Where",
+    "Add", "BatchNormalization", "Div", "Gather", "InstanceNormalization", "LayerNormalization", "Mul", "Neg", "PRelu",
+    "Pow", "Sub", "Where",
     "AddV2", "BiasAdd", "FusedBatchNormV3", "GatherV2", "RealDiv", "ResourceGather", "SelectV2", "SquaredDifference",
-    "ADD", "DIV", "EMBEDDING_LOOKUP", "GATHER", "MUL", "POW", "PRELU", "SELECT_V2", "SQUARED_DIFFERENCE", "SUB",
+    "ADD", "DIV", "EMBEDDING_LOOKUP", "GATHER", "MUL", "NEG", "POW", "PRELU", "SELECT_V2", "SQUARED_DIFFERENCE", "SUB",
 })  # fmt: skip
 """Ops that compute with constants of the model, or look rows of them up."""
 
@@ -27,6 +27,9 @@ _PASSING = frozenset({
     "CAST", "EXPAND_DIMS", "RESHAPE", "SQUEEZE", "TRANSPOSE",
 })  # fmt: skip
 """Ops that hand on the values of their first input, every value at another place or in another dtype."""
+
+_CUTTING = frozenset({"SLICE", "STRIDED_SLICE", "Slice", "StridedSlice"})
+"""Ops that hand on some of the values of their first input."""
 
 _HEADS = frozenset({"Sigmoid", "Softmax", "LOGISTIC", "SOFTMAX"})
 _FLOATS = frozenset({"float16", "float32", "float64"})
@@ -120,7 +123,7 @@ def head_behind(output: str, made_by: Mapping[str, Step]) -> list[Step] | None:
 
 
 def _largest(flow: Flow, made_by: Mapping[str, Step], step: Step, *, least_rank: int) -> list[str]:
-    """The float constants that a step reads, through casts and the like; the largest first."""
+    """The float constants that a step reads, whole or in part, through casts and the like; the largest first."""
     behind = [_constant_behind(name, flow, made_by) for name in step.reads]
     found = [
         name
@@ -136,7 +139,7 @@ def _largest(flow: Flow, made_by: Mapping[str, Step], step: Step, *, least_rank:
 def _constant_behind(name: str, flow: Flow, made_by: Mapping[str, Step]) -> str | None:
     while name not in flow.constants:
         step = made_by.get(name)
-        if step is None or step.op not in _PASSING:
+        if step is None or step.op not in _PASSING | _CUTTING:
             return None
         name = step.reads[0]
     return name

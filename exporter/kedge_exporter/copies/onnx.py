@@ -168,8 +168,9 @@ def _steps(node: NodeProto, index: int) -> Iterator[Step]:
     for body in _bodies(node):
         for inner in body.node:
             yield from _steps(inner, -1)
-        if body.input:
-            yield Step("Body", tuple(node.input), tuple(value.name for value in body.input))
+        if body.input:  # of a loop or a scan, which hands its own inputs in, one for one; branches take none
+            for given, argument in zip(node.input, body.input, strict=True):
+                yield Step("Identity", (given,), (argument.name,))
         reads += [value.name for value in body.output]
     yield Step(node.op_type, tuple(reads), tuple(node.output), index)
 

@@ -63,16 +63,36 @@ def test_a_weight_in_a_node(homes: tuple[Path, Path]):
     assert after == before
 
 
-def test_a_weight_in_the_body_of_a_loop(homes: tuple[Path, Path]):
-    home, into = homes
+@pytest.fixture
+def loop() -> tuple[onnx.GraphProto, onnx.TensorProto]:
+    """The body of a loop whose state is multiplied by `w`, and how often it runs."""
     scalars = [helper.make_tensor_value_info(name, kind, []) for name, kind in (("i", TensorProto.INT64), ("c", 9))]
     state = helper.make_tensor_value_info("state", TensorProto.FLOAT, ["batch", 3])
     results = [helper.make_tensor_value_info("c2", 9, []), helper.make_tensor_value_info("s2", 1, ["batch", 3])]
     nodes = [helper.make_node("Identity", ["c"], ["c2"]), helper.make_node("MatMul", ["state", "w"], ["s2"])]
-    weight = numpy_helper.from_array(WEIGHT, "w")
-    body = helper.make_graph(nodes, "body", [*scalars, state], results, [weight])
-    count = numpy_helper.from_array(np.array(2, np.int64), "count")
+    body = helper.make_graph(nodes, "body", [*scalars, state], results)
+    return body, numpy_helper.from_array(np.array(2, np.int64), "count")
+
+
+Loop = tuple[onnx.GraphProto, onnx.TensorProto]
+
+
+def test_a_weight_in_the_body_of_a_loop(homes: tuple[Path, Path], loop: Loop):
+    home, into = homes
+    body, count = loop
+    body.initializer.append(numpy_helper.from_array(WEIGHT, "w"))
     onnx.save(model([helper.make_node("Loop", ["count", "", "x"], ["y"], body=body)], [count]), home / "model.onnx")
     assert changed_weight(home, artifact(home), into, factor=2.0).weight.name == "w"
     (attribute,) = onnx.load(into / "model.onnx").graph.node[0].attribute
     np.testing.assert_array_equal(numpy_helper.to_array(attribute.g.initializer[0]), 2 * WEIGHT)
+
+
+def test_a_weight_that_a_loop_carries_round(homes: tuple[Path, Path], loop: Loop):
+    """Recurrent layers that are no op of their own in ONNX."""
+    home, into = homes
+    body, count = loop
+    body.input.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, [3, 3]))
+    body.output.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, [3, 3]))
+    node = helper.make_node("Loop", ["count", "", "x", "outside"], ["y", "same"], body=body)
+    onnx.save(model([node], [count, numpy_helper.from_array(WEIGHT, "outside")]), home / "model.onnx")
+    assert changed_weight(home, artifact(home), into).weight.name == "outside"
