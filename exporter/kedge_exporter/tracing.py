@@ -9,6 +9,7 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from kedge_bundle.signature import Signature, TensorSpec
+from kedge_exporter.culprit.calls import LayerCall, recorded
 from kedge_exporter.errors import ModelRefused
 from kedge_exporter.formats import check_size
 from kedge_exporter.keras_model import LoadedModel, describe
@@ -38,6 +39,7 @@ class Frozen:
         inlined: the same model traced without functions that TensorFlow would compile apart.
         in_float32: the same model with the same inputs and outputs, computing in float32 between them; raises
             `CannotRebuild` where it does not.
+        calls: the calls of its layers, in the order in which they ended, with their answers' names in the graph.
     """
 
     function: Any
@@ -49,6 +51,7 @@ class Frozen:
     with_batch: Callable[[int], "Frozen"]
     inlined: Callable[[], "Frozen"]
     in_float32: Callable[[], "Frozen"]
+    calls: tuple[LayerCall, ...] = ()
 
     @property
     def batch(self) -> int | None:
@@ -100,7 +103,7 @@ def trace(loaded: LoadedModel, batch: int | None = None, *, is_inlined: bool = F
     specs = [tf.TensorSpec(s.shape, tf.as_dtype(s.dtype), name=arguments[s.name]) for s in signature.inputs]
     tf.config.run_functions_eagerly(run_eagerly=is_inlined)
     try:
-        with tf.device("/CPU:0"):
+        with tf.device("/CPU:0"), recorded() as recording:
             traced = tf.function(serve, autograph=False).get_concrete_function(specs)
         # Lowered control flow gives recurrent networks ONNX files that do not load.
         function = convert_variables_to_constants_v2(traced, lower_control_flow=False)
@@ -120,7 +123,13 @@ def trace(loaded: LoadedModel, batch: int | None = None, *, is_inlined: bool = F
         with_batch=lambda rows: trace(loaded, rows, is_inlined=is_inlined),
         inlined=lambda: trace(loaded, batch, is_inlined=True),
         in_float32=lambda: trace(in_precision(loaded, "float32"), batch, is_inlined=is_inlined),
+        calls=recording.within(traced.graph, _kept(function.graph)),
     )
+
+
+def _kept(frozen: Any) -> frozenset[str]:  # noqa: ANN401 (TensorFlow ships no types)
+    """The names of the operations that answer what they did before freezing."""
+    return frozenset(operation.name for operation in frozen.get_operations() if operation.type not in _LOOPS)
 
 
 def _keep_shapes(traced: Any, frozen: Any) -> None:  # noqa: ANN401 (TensorFlow ships no types)
