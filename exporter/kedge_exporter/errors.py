@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from kedge_bundle.fidelity import FidelityReport
 from kedge_bundle.parity import ParityReport
+from kedge_exporter.culprit.curve import LayerCurve
 
 
 class ExportError(Exception):
@@ -24,13 +25,22 @@ class ExportError(Exception):
 
 
 class ParityNotProven(ExportError):
-    """At least one format does not answer as Keras does, or could not be compared."""
+    """At least one format does not answer as Keras does, or could not be compared.
+
+    Args:
+        message: names the case, the output and, where it was found, the layer.
+        reports: every comparison.
+        layers: how the error grows from layer to layer in the formats that failed.
+    """
 
     exit_code = 1
     kind = "parity-not-proven"
 
-    def __init__(self, message: str, reports: tuple[ParityReport, ...] = ()) -> None:
+    def __init__(
+        self, message: str, reports: tuple[ParityReport, ...] = (), layers: tuple[LayerCurve, ...] = ()
+    ) -> None:
         self.reports = reports
+        self.layers = layers
         super().__init__(message)
 
 

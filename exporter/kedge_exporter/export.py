@@ -3,10 +3,8 @@
 Keras and TensorFlow come in only after the file was read as data; that is why they are imported inside.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from kedge_bundle.cases import read_npz
 from kedge_bundle.errors import SamplesInvalid
@@ -18,27 +16,21 @@ from kedge_bundle.store import sha256_of
 from kedge_exporter import reproducible
 from kedge_exporter.advice import advise
 from kedge_exporter.advice_graph import Subject
-from kedge_exporter.errors import ParityNotProven, UsageError
+from kedge_exporter.errors import UsageError
 from kedge_exporter.exact import with_reference
 from kedge_exporter.formats import check_size
 from kedge_exporter.input_statistics import input_statistics
 from kedge_exporter.inspect import inspect
-from kedge_exporter.probes import Probes
 from kedge_exporter.progress import Progress
 from kedge_exporter.proof_budget import budget_of
 from kedge_exporter.proof_processes import FreshProcesses, ProofProcesses
-from kedge_exporter.prove import Prover
-from kedge_exporter.proven import Proven
+from kedge_exporter.proving import Proving
 from kedge_exporter.publish import Draft, publish
 from kedge_exporter.quantize import Quantizer
 from kedge_exporter.quantize_rows import rows_for
 from kedge_exporter.reference import check_answers, reference_answers
 from kedge_exporter.request import Exported, ExportRequest, FormatResult
 from kedge_exporter.samples import draws, fitted_data
-from kedge_exporter.workshop import Workshop
-
-if TYPE_CHECKING:
-    from kedge_exporter.tracing import Frozen
 
 
 def export(
@@ -104,9 +96,11 @@ def export(
         data_sha256=data_sha256,
     )
     draft.write_golden(exact.cases)
-    prover = Prover.prepare(staged, work, exact.cases, processes)
-    probes = Probes.prepare(loaded, exact, draft, work)
-    draft, proven = _converted_and_proven(frozen, draft, prover, probes, progress)
+    made = Proving(loaded, exact, frozen, draft, work).run(processes, progress)
+    draft = replace(draft, notes=(*draft.notes, *made.notes))
+    if made.left_out:
+        draft.write_golden([case for case in exact.cases if case.name not in made.left_out])
+    proven = made.proven
     artifacts = tuple(one.artifact for one in proven)
     if rows is not None:
         smaller = Quantizer(loaded, frozen, draft, rows, work, progress).run(artifacts)
@@ -126,29 +120,6 @@ def export(
         notes=manifest.notes,
         seconds=progress.seconds,
     )
-
-
-def _converted_and_proven(
-    frozen: "Frozen", draft: Draft, prover: Prover, probes: Probes, progress: Progress
-) -> tuple[Draft, tuple[Proven, ...]]:
-    """Every format with its proof, and the draft with what there is to say of it; or ParityNotProven."""
-    formats = draft.request.formats
-    # A proof runs in a process of its own while the next format is converted.
-    with ThreadPoolExecutor(len(formats)) as pool:
-        workshop = Workshop(frozen, draft, prover, pool, progress, probes)
-        begun = [workshop.begin(name) for name in formats]
-        proven = tuple(workshop.finish(artifact, proof) for artifact, proof in begun)
-    failures = [f"{one.artifact.name}: {one.first_failure}" for one in proven if one.artifact.verdict == "failed"]
-    if failures or not proven:
-        reports = tuple(report for one in proven for report in one.reports)
-        raise ParityNotProven("; ".join(failures) or "no format was requested", reports)
-    blind = [
-        f"the proof of {one.artifact.name} is blind to a weight that is off by one part in a thousand: "
-        f"{one.sensitivity.reason}"
-        for one in proven
-        if not one.sensitivity.noticed and one.sensitivity.weight
-    ]
-    return replace(draft, notes=(*draft.notes, *workshop.notes, *blind)), proven
 
 
 def _samples(path: Path | None) -> tuple[Tensors | None, str | None]:

@@ -9,15 +9,23 @@ _KINDS = {error.kind: error for error in ExportError.__subclasses__()}
 def failed_of(error: ExportError) -> Failed:
     """What an exception says, as data."""
     reports = error.reports if isinstance(error, ParityNotProven) else ()
+    layers = error.layers if isinstance(error, ParityNotProven) else ()
     fidelity = error.reports if isinstance(error, FidelityNotMet) else ()
-    return Failed(error=str(error), kind=error.kind, exit_code=error.exit_code, reports=reports, fidelity=fidelity)
+    return Failed(
+        error=str(error),
+        kind=error.kind,
+        exit_code=error.exit_code,
+        reports=reports,
+        layers=layers,
+        fidelity=fidelity,
+    )
 
 
 def error_of(failed: Failed) -> ExportError:
     """The exception that a failure was in the export's own process, with its reports."""
     kind = _KINDS[failed.kind]
     if kind is ParityNotProven:
-        return ParityNotProven(failed.error, failed.reports)
+        return ParityNotProven(failed.error, failed.reports, failed.layers)
     if kind is FidelityNotMet:
         return FidelityNotMet(failed.error, failed.fidelity)
     if kind is FormatImpossible:

@@ -1,14 +1,14 @@
 """One artifact with everything that was found of it."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from kedge_bundle.manifest import Artifact
 from kedge_bundle.parity import ParityReport, worst
 from kedge_exporter.copies import Weight
 from kedge_exporter.proof_worker import Findings
-from kedge_exporter.sensitivity import Sensitivity, logits_report, sensitivity
+from kedge_exporter.sensitivity import LOGITS, Sensitivity, logits_report, sensitivity
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,13 @@ class Proven:
         """Sum up what the process found; `weight` is what differs in the changed copy."""
         logits = logits_report(findings)
         reports = findings.reports if logits is None else (*findings.reports, logits)
+        return cls(artifact, (), sensitivity(artifact, weight, findings)).with_reports(reports)
+
+    def with_reports(self, reports: tuple[ParityReport, ...]) -> Self:
+        """The same artifact, judged by these reports."""
         verdict = worst([report.verdict for report in reports])
-        judged = artifact.model_copy(update={"verdict": verdict, "max_abs_error": _largest(findings.reports)})
-        return cls(judged, reports, sensitivity(artifact, weight, findings))
+        update = {"verdict": verdict, "max_abs_error": _largest(reports)}
+        return replace(self, artifact=self.artifact.model_copy(update=update), reports=reports)
 
     @property
     def first_failure(self) -> str:
@@ -51,5 +55,7 @@ class Proven:
 
 
 def _largest(reports: tuple[ParityReport, ...]) -> float:
-    errors = [report.max_abs_error for report in reports if not math.isnan(report.max_abs_error)]
+    """In units of the outputs; logits are no outputs."""
+    errors = [report.max_abs_error for report in reports if report.session != LOGITS]
+    errors = [error for error in errors if not math.isnan(error)]
     return max(errors, default=math.nan)

@@ -10,6 +10,7 @@ from kedge_bundle.manifest import FORMATS, Advice, Artifact, ArtifactName, Forma
 from kedge_bundle.parity import Budget, ParityReport, Verdict
 from kedge_bundle.signature import Signature
 from kedge_bundle.stats import InputStats
+from kedge_exporter.culprit.curve import LayerCurve
 
 LOWEST_OPSET, HIGHEST_OPSET = 13, 18
 """Of ONNX: below 13 tf2onnx writes other op forms than those proven here, above 18 it writes none."""
@@ -190,4 +191,5 @@ class Failed(BaseModel):
     kind: str
     exit_code: int
     reports: tuple[ParityReport, ...] = ()
+    layers: tuple[LayerCurve, ...] = ()
     fidelity: tuple[FidelityReport, ...] = ()

@@ -19,12 +19,11 @@ from kedge_exporter.errors import (
     CannotWrite,
     ExportCrashed,
     ExportError,
-    FidelityNotMet,
     ModelUnreadable,
-    ParityNotProven,
     UsageError,
 )
 from kedge_exporter.export import export
+from kedge_exporter.failures import failed_of
 from kedge_exporter.progress import Progress
 from kedge_exporter.request import Exported, Failed, Job
 from kedge_exporter.writing import as_write_error
@@ -49,19 +48,13 @@ def _outcome(job: Job, emit: Callable[[BaseModel], None]) -> Exported | Failed:
     try:
         return export(job.request, job.staged, job.work, Progress(emit))
     except (ModelUnreadable, UsageError) as error:  # the sentence says it all, there is nothing to look up in a log
-        return _failed(error)
+        return failed_of(error)
     except ExportError as error:
         _log(error)
-        return _failed(error)
+        return failed_of(error)
     except Exception as error:  # noqa: BLE001 (the boundary of the process: every failure gets one sentence)
         _log(error)
-        return _failed(_explained(error, job))
-
-
-def _failed(error: ExportError) -> Failed:
-    reports = error.reports if isinstance(error, ParityNotProven) else ()
-    fidelity = error.reports if isinstance(error, FidelityNotMet) else ()
-    return Failed(error=str(error), kind=error.kind, exit_code=error.exit_code, reports=reports, fidelity=fidelity)
+        return failed_of(_explained(error, job))
 
 
 def _explained(error: Exception, job: Job) -> ExportError:

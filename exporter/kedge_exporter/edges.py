@@ -1,0 +1,124 @@
+"""Made-up inputs on which no answer is right: where a rounding of the input moves Keras' own answers as far.
+
+A comparison, a floor or an argmax inside of a model decides one way or the other. On rows of ones, or of numbers below
+the smallest normal one, it can stand exactly on the edge; then two right programs answer differently. What people send,
+and what typical inputs are, is never excused.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kedge_bundle.cases import Case
+from kedge_bundle.parity import OutputParity, ParityReport, report
+from kedge_bundle.rounding import FACTOR, Yardstick
+from kedge_bundle.signature import Tensors
+from kedge_exporter.errors import ModelRefused
+
+if TYPE_CHECKING:
+    from kedge_exporter.exact import Exact
+    from kedge_exporter.keras_model import LoadedModel
+    from kedge_exporter.proven import Proven
+
+_EDGES = frozenset({"normal", "zeros", "ones", "constant", "large", "tiny", "denormal"})
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Proofs after the edges were looked at.
+
+    Attributes:
+        proven: as they were, or without the cases that are not judged.
+        left_out: the names of these cases.
+        notes: for the user.
+    """
+
+    proven: "tuple[Proven, ...]"
+    left_out: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
+
+
+def settle(loaded: "LoadedModel", exact: "Exact", proven: "tuple[Proven, ...]") -> Settled:
+    """Leave out the edges on which Keras' own answers move as far as the artifacts' differ; all other failures stay."""
+    failed = {
+        (case.case, output.output): output
+        for one in proven
+        for found in one.reports
+        for case in found.cases
+        for output in case.outputs
+        if output.verdict == "failed"
+    }
+    names = {name for name, _ in failed}
+    by_name = {case.name: case for case in exact.cases}
+    if not names or any(name not in by_name or by_name[name].kind not in _EDGES for name in names):
+        return Settled(proven)
+    yardstick = Yardstick.of(exact.cases)
+    for name in sorted(names):
+        outputs = {output: found for (case, output), found in failed.items() if case == name}
+        if not _is_on_the_edge(exact.model or loaded, by_name[name], outputs, yardstick):
+            return Settled(proven)
+    note = (
+        f"the cases {', '.join(map(repr, sorted(names)))} are not part of the proof: a rounding of their inputs moves "
+        "Keras' own answers as far as the formats differ"
+    )
+    return Settled(tuple(_without(one, frozenset(names)) for one in proven), frozenset(names), (note,))
+
+
+def _is_on_the_edge(model: "LoadedModel", case: Case, failed: dict[str, OutputParity], yardstick: Yardstick) -> bool:
+    """Whether every output that differs moves as far when the inputs are rounded another way."""
+    wide = model.precision == "float64"
+    try:
+        still = model.answer(_as_asked(case.inputs, is_wide=wide))
+        moved = [model.answer(_as_asked(inputs, is_wide=wide)) for inputs in _rounded(case.inputs)]
+    except ModelRefused:
+        return False
+    for name, found in failed.items():
+        answers = [one[name] for one in moved if one[name].shape == still[name].shape]
+        if still[name].dtype.kind != "f":
+            if all(np.array_equal(still[name], answer) for answer in answers):
+                return False
+            continue
+        if found.error is None:
+            return False
+        errors = [yardstick.error(name, case.kind, answer, still[name]) for answer in answers]
+        if found.error > FACTOR * max(errors, default=0.0):
+            return False
+    return True
+
+
+def _rounded(inputs: Tensors) -> Iterator[Tensors]:
+    """The inputs a rounding up, a rounding down, and with zeros for what is below the smallest normal number."""
+    for factor in (1, -1):
+        yield {name: _moved(array, factor) for name, array in inputs.items()}
+    yield {name: _flushed(array) for name, array in inputs.items()}
+
+
+def _moved(array: NDArray[Any], factor: int) -> NDArray[Any]:
+    if array.dtype.kind != "f":
+        return array
+    return np.asarray(array * (1 + factor * np.finfo(array.dtype).eps), array.dtype)
+
+
+def _flushed(array: NDArray[Any]) -> NDArray[Any]:
+    if array.dtype.kind != "f":
+        return array
+    return np.where(np.abs(array) < np.finfo(array.dtype).tiny, np.zeros((), array.dtype), array)
+
+
+def _as_asked(inputs: Tensors, *, is_wide: bool) -> Tensors:
+    if not is_wide:
+        return inputs
+    return {name: array.astype(np.float64) if array.dtype.kind == "f" else array for name, array in inputs.items()}
+
+
+def _without(one: "Proven", names: frozenset[str]) -> "Proven":
+    return one.with_reports(tuple(_report_without(found, names) for found in one.reports))
+
+
+def _report_without(found: ParityReport, names: frozenset[str]) -> ParityReport:
+    kept = [case for case in found.cases if case.case not in names]
+    judged = report(found.format, found.device, kept)
+    return judged.model_copy(update={"session": found.session, "histograms": found.histograms})

@@ -1,0 +1,136 @@
+"""From the traced model to formats with verdicts: convert, prove, look at the edges, name the layer that is wrong."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kedge_bundle.cases import Case
+from kedge_bundle.manifest import Artifact
+from kedge_bundle.signature import Tensors, row_count
+from kedge_exporter.culprit.curve import LayerCurve, culprit, describe
+from kedge_exporter.edges import settle
+from kedge_exporter.errors import ParityNotProven
+from kedge_exporter.probes import Probes
+from kedge_exporter.progress import Progress
+from kedge_exporter.proof_processes import ProofProcesses
+from kedge_exporter.prove import Prover
+from kedge_exporter.proven import Proven
+from kedge_exporter.publish import Draft
+from kedge_exporter.workshop import Workshop
+
+if TYPE_CHECKING:
+    from kedge_exporter.exact import Exact
+    from kedge_exporter.keras_model import LoadedModel
+    from kedge_exporter.tracing import Frozen
+
+_SAMPLE_ROWS = 2
+
+
+@dataclass(frozen=True)
+class Made:
+    """Every format that was asked for, proven.
+
+    Attributes:
+        proven: in the order in which they were asked for.
+        left_out: the names of cases that are not judged.
+        notes: what the user should know of the formats and their proofs.
+    """
+
+    proven: tuple[Proven, ...]
+    left_out: frozenset[str]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Proving:
+    """What the formats of one export are made from, and proven with.
+
+    Attributes:
+        loaded: the Keras model.
+        exact: its reference, with the cases.
+        frozen: the traced graph.
+        draft: the bundle that is being made.
+        work: a scratch directory.
+    """
+
+    loaded: "LoadedModel"
+    exact: "Exact"
+    frozen: "Frozen"
+    draft: Draft
+    work: Path
+
+    def run(self, processes: ProofProcesses, progress: Progress) -> Made:
+        """Convert to every format and prove it.
+
+        Raises:
+            FormatImpossible: a format cannot hold the model.
+            ParityNotProven: a format answers differently; the message names the case and, where it can, the layer.
+        """
+        prover = Prover.prepare(self.draft.staged, self.work, self.exact.cases, processes)
+        probes = Probes.prepare(self.loaded, self.exact, self.draft, self.work)
+        formats = self.draft.request.formats
+        # A proof runs in a process of its own while the next format is converted.
+        with ThreadPoolExecutor(len(formats)) as pool:
+            workshop = Workshop(self.frozen, self.draft, prover, pool, progress, probes)
+            begun = [workshop.begin(name) for name in formats]
+            proven = tuple(workshop.finish(artifact, proof) for artifact, proof in begun)
+        settled = settle(self.loaded, self.exact, proven)
+        self._require_proof(settled.proven, progress)
+        blind = map(_blindness, _blind(settled.proven))
+        return Made(settled.proven, settled.left_out, (*workshop.notes, *settled.notes, *blind))
+
+    def curves(self, artifacts: tuple[Artifact, ...], *, local: bool = False) -> tuple[LayerCurve, ...]:
+        """How the error grows from layer to layer, in every format in which layers can be seen.
+
+        Args:
+            artifacts: whose.
+            local: whether every layer is also measured by itself, which takes longer.
+        """
+        from kedge_exporter.culprit.compare import layer_curve  # noqa: PLC0415 (Keras; see `export.py`)
+
+        return tuple(
+            layer_curve(
+                self.loaded, self.exact.model, self.frozen, self.draft.staged, one, self._sample(one), local=local
+            )
+            for one in artifacts
+        )
+
+    def _require_proof(self, proven: tuple[Proven, ...], progress: Progress) -> None:
+        failed = [one for one in proven if one.artifact.verdict == "failed"]
+        if not failed:
+            return
+        with progress.phase("find the layer"):
+            curves = self.curves(tuple(one.artifact for one in failed), local=True)
+        sentences = []
+        for one, curve in zip(failed, curves, strict=True):
+            layer = culprit(curve)
+            sentences.append(
+                f"{one.artifact.name}: {one.first_failure}" + ("" if layer is None else f"; {describe(layer)}")
+            )
+        reports = tuple(report for one in proven for report in one.reports)
+        raise ParityNotProven("; ".join(sentences), reports, curves)
+
+    def _sample(self, artifact: Artifact) -> Tensors:
+        """The first rows of a typical case, as many as the artifact takes at once."""
+        case = next((case for case in self.exact.cases if case.kind == "typical" and _rows(case) > 1), None)
+        case = case or self.exact.cases[0]
+        rows = min(_SAMPLE_ROWS, _rows(case)) if artifact.batch == "dynamic" else artifact.batch
+        return {name: array[:rows] for name, array in case.inputs.items()}
+
+
+def _rows(case: Case) -> int:
+    return row_count(case.inputs)
+
+
+def _blind(proven: tuple[Proven, ...]) -> Iterator[Proven]:
+    """Those whose proof could not notice a changed weight."""
+    return (one for one in proven if one.sensitivity.weight and not one.sensitivity.noticed)
+
+
+def _blindness(one: Proven) -> str:
+    return (
+        f"the proof of {one.artifact.name} is blind to a weight that is off by one part in a thousand: "
+        f"{one.sensitivity.reason}"
+    )
