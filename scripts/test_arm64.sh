@@ -97,8 +97,8 @@ arm64() { # arm64 CPU PYTHON_ARGUMENTS...
 }
 
 make_bundles() {
-    .venv/bin/python -m examples.digits.train "$work/digits" --epochs 3 >"$work/train.log" 2>&1 &&
-        .venv/bin/python -m examples.two_outputs.train "$work/two_outputs.keras" --epochs 3 >>"$work/train.log" 2>&1 ||
+    .venv/bin/python -m examples.digits.train "$work/digits" >"$work/train.log" 2>&1 &&
+        .venv/bin/python -m examples.two_outputs.train "$work/two_outputs.keras" >>"$work/train.log" 2>&1 ||
         { cat "$work/train.log" >&2 && exit 1; }
     local model
     for model in "$work/digits/digits.keras" "$work/two_outputs.keras"; do
@@ -137,7 +137,7 @@ def told(finding):
 
 for finding in there.findings:
     print(f"{there.name:12} {finding.artifact:7} {here.machine.architecture}: {told(own[finding.artifact]):29} "
-          f"{cpu}: {told(finding):29} {finding.cases} cases, {finding.rows} rows")
+          f"{cpu:>10}: {told(finding):29} {finding.cases} cases, {finding.rows} rows")
 PYTHON
 }
 
