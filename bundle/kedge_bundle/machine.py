@@ -57,15 +57,18 @@ class Machine(BaseModel):
     gpu: Gpu | None = None
 
     def beyond(self, other: "Machine") -> list[str]:
-        """What tells this machine from another one, in words; empty where they are the same."""
-        own, others = self.facts(), other.facts()
-        return [fact for fact in own if fact not in others] or [f"no {fact}" for fact in others if fact not in own]
+        """What tells this machine from another one, in words: first its parts, else its instruction sets."""
+        for own, others in ((self.parts(), other.parts()), (self.features, other.features)):
+            more, fewer = [f for f in own if f not in others], [f"no {f}" for f in others if f not in own]
+            if more or fewer:
+                return more or fewer
+        return []
 
-    def facts(self) -> list[str]:
-        """What this machine is, in words."""
+    def parts(self) -> list[str]:
+        """The processor, its architecture and the GPU, in words."""
         gpu = self.gpu
         of_gpu = [gpu.name, f"compute capability {gpu.compute_capability}", f"CUDA {gpu.cuda}"] if gpu else []
-        return [fact for fact in (self.processor, self.architecture, *of_gpu, *self.features) if fact]
+        return [part for part in (self.processor, self.architecture, *of_gpu) if part]
 
 
 def this_machine(device: Literal["cpu", "gpu"] = "cpu") -> Machine:

@@ -125,7 +125,10 @@ def test_a_machine_is_told_from_another_by_what_only_it_has():
     assert here.beyond(here) == []
     gpu = Gpu(name="H100", compute_capability="9.0", cuda="13.0")
     assert here.model_copy(update={"gpu": gpu}).beyond(here) == ["H100", "compute capability 9.0", "CUDA 13.0"]
-    assert Machine(architecture="x86_64", processor="", features=()).facts() == ["x86_64"]
+    plain = Machine(architecture="aarch64", processor="", features=("asimd",))
+    assert plain.parts() == ["aarch64"]
+    assert plain.beyond(plain.model_copy(update={"processor": "Cortex-A72"})) == ["no Cortex-A72"]
+    assert plain.beyond(plain.model_copy(update={"features": ()})) == ["asimd"]
 
 
 def test_the_gpu_is_asked_for_only_where_it_runs_something():
