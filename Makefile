@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := $(BIN)/uv
 
-.PHONY: setup demo test zoo benchmark check format lock protos images arm64 clean
+.PHONY: setup demo test zoo benchmark check format lock protos images arm64 clean report-test
 .DEFAULT_GOAL := help
 
 help: ## Show the targets.
@@ -36,6 +36,9 @@ check: setup ## Format, lint and types: seconds, no models.
 test: setup ## Lint, types and the whole suite.
 	@scripts/check
 	@scripts/test
+
+report-test: setup ## report.html in a real Chromium, which root installs where it is missing.
+	@scripts/test_report.sh
 
 format: setup ## Let ruff rewrite what it can.
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
