@@ -7,7 +7,7 @@ from kedge_exporter.report.data import ReportData
 from kedge_exporter.report.findings import Finding, findings, worst_by_output
 from kedge_exporter.report.markup import Html, element, join
 from kedge_exporter.report.numbers import counted, number, share
-from kedge_exporter.report.sections import explained, folded, row, section, table
+from kedge_exporter.report.sections import explained, folded, row, section, table, wrapped
 from kedge_exporter.report.verdicts import badge, title_of
 from kedge_exporter.sensitivity import LOGITS
 
@@ -92,7 +92,7 @@ def _worst_table(caption: str, reports: list[tuple[str, ParityReport]]) -> Html:
         [
             row(
                 _session(one.report),
-                *([one.output.output] if many else []),
+                *([wrapped(one.output.output)] if many else []),
                 one.case.case,
                 badge(one.output.verdict),
                 *_numbers(one, fields),
@@ -119,7 +119,7 @@ def _every_case(reports: list[tuple[str, ParityReport]]) -> Iterator[Html]:
         rows = [
             row(
                 one.case.case,
-                one.output.output,
+                wrapped(one.output.output),
                 badge(one.output.verdict),
                 *_numbers(one, fields),
                 numbers_from=3,

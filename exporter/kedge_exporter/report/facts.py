@@ -9,7 +9,7 @@ from kedge_exporter.report.data import ReportData
 from kedge_exporter.report.findings import kind_of
 from kedge_exporter.report.markup import Html, element, join
 from kedge_exporter.report.numbers import ABSENT, bytes_text, counted, number, scientific
-from kedge_exporter.report.sections import explained, folded, row, section, table
+from kedge_exporter.report.sections import explained, folded, row, section, table, wrapped
 from kedge_exporter.report.verdicts import badge, title_of
 
 _KINDS = {
@@ -24,6 +24,8 @@ _KINDS = {
     "denormal": "below the smallest normal number of the type",
 }
 _MANY_FEATURES = 3
+_NO_NUMBERS = 99
+"""A table of words: no column is aligned to the right."""
 
 
 def sizes_section(data: ReportData) -> Html:
@@ -34,7 +36,7 @@ def sizes_section(data: ReportData) -> Html:
         "Size and latency",
         explained(*_about_latency(latencies)),
         table(
-            ["format", "verdict", "file", "size", "batch", "p50", "p99", "needs", "made again"],
+            ["format", "verdict", "file", "size", "batch", "p50", "p99", "needs", "second export"],
             [_size(one, f"manifest.json/artifacts/{place}") for place, one in enumerate(data.manifest.artifacts)],
             "Size and latency of every artifact",
             numbers_from=3,
@@ -46,7 +48,14 @@ def inputs_section(data: ReportData) -> Html:
     """What goes into the model and comes out, how the inputs were drawn, and in which cases."""
     manifest, proof = data.manifest, data.proof
     tensors = [
-        row(spec.name, side, spec.dtype, spec.describe_shape(), proof.inputs.get(spec.name, "") if side == "in" else "")
+        row(
+            spec.name,
+            side,
+            spec.dtype,
+            spec.describe_shape(),
+            wrapped(proof.inputs.get(spec.name, "") if side == "in" else ""),
+            numbers_from=_NO_NUMBERS,
+        )
         for side, specs in (("in", manifest.signature.inputs), ("out", manifest.signature.outputs))
         for spec in specs
     ]
@@ -54,7 +63,9 @@ def inputs_section(data: ReportData) -> Html:
     return section(
         "inputs",
         "What went in",
-        table(["name", "", "type", "shape", "how it was drawn"], tensors, "Inputs and outputs", numbers_from=9),
+        table(
+            ["name", "", "type", "shape", "how it was drawn"], tensors, "Inputs and outputs", numbers_from=_NO_NUMBERS
+        ),
         _statistics(manifest.input_stats),
         element("h3", counted(len(cases), "case")),
         explained(
@@ -85,14 +96,18 @@ def toolchain_section(data: ReportData) -> Html:
     }
     listed = [join([element("dt", name), element("dd", said)]) for name, said in facts.items() if said]
     packages = [join([element("dt", name), element("dd", said)]) for name, said in tools.packages.items()]
-    files = [row(file.path, bytes_text(file.bytes), element("code", file.sha256)) for file in _files(data)]
+    files = [
+        row(file.path, element("code", file.sha256), bytes_text(file.bytes), numbers_from=2) for file in _files(data)
+    ]
     return section(
         "toolchain",
         "What made it",
         element("dl", *listed, class_="facts"),
         folded(counted(len(packages), "package"), element("dl", *packages, class_="packages")) if packages else None,
         folded("Processor features", element("p", " ".join(tools.cpu_flags))) if tools.cpu_flags else None,
-        folded(counted(len(files), "file"), table(["file", "size", "sha256"], files, "Files of the bundle")),
+        folded(
+            counted(len(files), "file"), table(["file", "sha256", "size"], files, "Files of the bundle", numbers_from=2)
+        ),
     )
 
 
@@ -151,14 +166,15 @@ def _statistics(stats: tuple[InputStats, ...]) -> Html | None:
     rows = [
         row(
             one.input,
-            f"layer '{one.layer}'" if one.layer else "data",
+            wrapped(f"layer '{one.layer}'") if one.layer else "data",
             "" if one.n is None else f"{one.n:,}",
             *(_features(values) for values in (one.mean, one.std, one.min, one.max)),
+            numbers_from=2,
         )
         for one in stats
     ]
     head = ["input", "known from", "rows", "mean", "std", "min", "max"]
-    return join([element("h3", "What training saw"), table(head, rows, "Statistics of the inputs")])
+    return join([element("h3", "What training saw"), table(head, rows, "Statistics of the inputs", numbers_from=2)])
 
 
 def _features(values: tuple[float, ...] | None) -> str:

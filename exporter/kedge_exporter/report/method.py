@@ -7,7 +7,7 @@ from kedge_bundle.parity import Budget
 from kedge_exporter.report.data import ReportData
 from kedge_exporter.report.markup import Html, element, join, text
 from kedge_exporter.report.numbers import TIMES, number
-from kedge_exporter.report.sections import explained, row, section, table
+from kedge_exporter.report.sections import explained, row, section, table, wrapped
 from kedge_exporter.report.verdicts import FACES, badge, title_of
 from kedge_exporter.sensitivity import Sensitivity
 
@@ -125,7 +125,7 @@ def _sensitivity(one: Sensitivity, at: str) -> Html:
     face = ("good", "✓", "noticed") if one.noticed else ("bad", "✗", "not noticed")
     word = element("span", element("span", face[1], aria_hidden="true"), " ", face[2], class_=f"badge {face[0]}")
     size = TIMES.join(map(str, one.shape))
-    weight = join([one.weight, " ", element("small", f"[{size}]") if size else None])
+    weight = join([wrapped(one.weight), " ", element("small", f"[{size}]") if size else None])
     factor = number(one.factor, f"{at}/factor", f"{TIMES} {one.factor:g}")
     cells = (word, weight, factor, number(one.error, f"{at}/error"), number(one.allowed, f"{at}/allowed"))
     return row(title_of(one.format), *cells, numbers_from=3)

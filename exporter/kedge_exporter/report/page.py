@@ -7,6 +7,7 @@ from pathlib import Path
 from kedge_exporter.report.data import ReportData
 from kedge_exporter.report.errors import logits_section
 from kedge_exporter.report.facts import inputs_section, sizes_section, toolchain_section
+from kedge_exporter.report.fidelity import fidelity_section
 from kedge_exporter.report.markup import Html, element
 from kedge_exporter.report.method import advice_section, method_section, sensitivity_section
 from kedge_exporter.report.model_graph import graph_section
@@ -20,7 +21,8 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 _LINKS = {
     "advice": "worth knowing", "errors": "errors", "histograms": "histograms", "logits": "logits", "layers": "layers",
-    "sensitivity": "sensitivity", "sizes": "size and latency", "method": "method", "inputs": "inputs",
+    "sensitivity": "sensitivity", "fidelity": "fidelity",
+    "sizes": "size and latency", "method": "method", "inputs": "inputs",
     "graph": "model", "toolchain": "toolchain",
 }  # fmt: skip
 
@@ -76,6 +78,7 @@ def _sections(data: ReportData) -> Iterator[tuple[str, Html]]:
     made = {
         "advice": advice_section, "errors": errors_section, "histograms": histograms_section,
         "logits": logits_section, "layers": layers_section, "sensitivity": sensitivity_section,
+        "fidelity": fidelity_section,
         "sizes": sizes_section, "method": method_section, "inputs": inputs_section, "graph": graph_section,
         "toolchain": toolchain_section,
     }  # fmt: skip

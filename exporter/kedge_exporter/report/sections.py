@@ -49,3 +49,8 @@ def row(title: str, *cells: str | None, numbers_from: int = 1, at: str | None = 
         element("td", cell, class_="n" if place >= numbers_from else None) for place, cell in enumerate(cells, 1)
     )
     return element("tr", element("th", title, scope="row"), rest, data_at=at)
+
+
+def wrapped(words: str) -> Html:
+    """Words in a cell that may be many, or a name that may be long: they go on in the next line."""
+    return element("span", words, class_="wrapped")

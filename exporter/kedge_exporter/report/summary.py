@@ -1,5 +1,6 @@
 """The top of the page: one sentence, and a card for every artifact."""
 
+import math
 from dataclasses import dataclass
 
 from kedge_bundle.manifest import Artifact
@@ -103,7 +104,9 @@ def _fidelity(one: _Judged, data: ReportData) -> list[Html]:
     snr, agreement = fidelity.snr_db, fidelity.agreement
     parts = []
     if snr is not None:
-        said = number(snr, None if at is None else f"{at}#snr_db", f"{scientific(snr)} dB")
+        said = number(
+            snr, None if at is None else f"{at}#snr_db", "equal" if snr == math.inf else f"{scientific(snr)} dB"
+        )
         parts.append(element("p", element("strong", said), " signal to noise"))
     if agreement is not None:
         said = number(agreement, None if at is None else f"{at}#agreement", share(agreement))

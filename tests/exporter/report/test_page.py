@@ -66,7 +66,8 @@ def page(data: ReportData) -> str:
 def test_every_part_has_its_section_and_the_links_lead_to_them(page: str):
     reader = Reader(page)
     wanted = [
-        "advice", "errors", "histograms", "logits", "layers", "sensitivity", "sizes", "method", "inputs", "graph",
+        "advice", "errors", "histograms", "logits", "layers", "sensitivity", "fidelity",
+        "sizes", "method", "inputs", "graph",
         "toolchain",
     ]  # fmt: skip
     assert reader.sections() == wanted
@@ -135,6 +136,7 @@ def test_what_is_not_known_has_no_section(data: ReportData):
             update={
                 "reports": tuple(one.model_copy(update={"histograms": ()}) for one in data.proof.reports[:3]),
                 "sensitivity": (),
+                "fidelity": (),
             }
         ),
     )

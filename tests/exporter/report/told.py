@@ -12,7 +12,7 @@ from kedge_exporter.report.numbers import TIMES
 _UNITS = {
     "": 1.0, "%": 0.01,
     "bytes": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9, "dB": 1.0, "ms": 1.0, "ms a run": 1.0, TIMES: 1.0,
-    "times": 1.0, "units": 1.0,
+    "times": 1.0, "units": 1.0, "row": 1.0, "rows": 1.0,
 }  # fmt: skip
 _WORDS = re.compile(r"^(?P<before>[^\d-]*)(?P<number>-?[\d.,]+(?:e-?\d+)?)\s*(?P<unit>.*)$")
 _ROUNDED = 0.051
@@ -44,7 +44,7 @@ def pointed_at(place: str, row: str | None, proof: Proof, manifest: Manifest) ->
 def says(text: str, value: float) -> bool:
     """Whether what people read is the number, to two digits at least."""
     if not math.isfinite(value):
-        return text in ("∞", "-∞", "NaN")
+        return text in ("∞", "-∞", "NaN", "equal")
     found = _WORDS.match(text)
     assert found, text
     read = float(found["number"].replace(",", "")) * _UNITS[found["unit"].strip()]
