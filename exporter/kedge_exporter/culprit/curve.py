@@ -1,5 +1,7 @@
 """What is told of the layers of an artifact: plain numbers, as `parity.json` holds them. No library here."""
 
+import math
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -75,13 +77,17 @@ def describe(error: LayerError) -> str:
     others = [f"'{name}'" for name in error.covers if name != error.layer]
     whole = f", which the file computes as one with {_listed(others)}" if others else ""
     begin = f"the first layer that differs is '{error.layer}' ({error.class_name}{whole})"
-    behind = f"behind it, the whole network errs by {error.cumulative_error:.2g}"
+    behind = f"behind it, run from the model's inputs, {_errs(error.cumulative_error)}"
     if error.local_error is None or error.local_allowed is None:
-        return f"{begin}; {behind}"
-    return (
-        f"{begin}: fed with right inputs it errs by {error.local_error:.2g} of its output's size, "
-        f"{error.local_allowed:.2g} is allowed; {behind}"
-    )
+        return f"{begin}: {behind}"
+    allowed = "" if math.isinf(error.local_error) else f", {error.local_allowed:.2g} is allowed"
+    return f"{begin}: fed with right inputs {_errs(error.local_error)}{allowed}; {behind}"
+
+
+def _errs(error: float) -> str:
+    if math.isinf(error):
+        return "it answers infinity or NaN in other places than Keras"
+    return f"it errs by {error:.2g} of its output's size"
 
 
 def _listed(names: list[str]) -> str:
