@@ -1,6 +1,8 @@
 """`report.html`: one file that needs nothing else, for people; `parity.json` is the same for programs."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 
@@ -33,39 +35,60 @@ def write_report(directory: Path, data: ReportData) -> None:
     Raises:
         OSError: the disk is full or cannot be written.
     """
-    (directory / FILE_NAME).write_text(render(data), "utf-8")
+    Report(data).write(directory, data.manifest.version)
 
 
 def render(data: ReportData) -> str:
     """The page as HTML."""
-    sections = dict(_sections(data))
+    return Report(data).html(data.manifest.version)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A page whose version is known last: two exports at once take turns. What is drawn is drawn once."""
+
+    data: ReportData
+
+    def write(self, directory: Path, version: int) -> None:
+        """Write `report.html` as that of this version of the model.
+
+        Raises:
+            OSError: the disk is full or cannot be written.
+        """
+        (directory / FILE_NAME).write_text(self.html(version), "utf-8")
+
+    def html(self, version: int) -> str:
+        """The page as that of this version of the model."""
+        title = f"{self.data.manifest.name}, version {version}"
+        head = element(
+            "head",
+            element("meta", charset="utf-8"),
+            element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+            element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+            element("meta", name="color-scheme", content="light dark"),
+            element("title", f"{title}: parity report"),
+            element("style", _style()),
+        )
+        links = [element("a", _LINKS[name], href=f"#{name}") for name in self._sections]
+        nav = element("nav", *links, aria_label="Sections")
+        main = element("main", _header(self.data, version), nav, *self._sections.values())
+        footer = element("footer", "Every number here is from parity.json and manifest.json beside this page.")
+        return f"<!DOCTYPE html>\n{element('html', head, element('body', main, footer), lang='en')}\n"
+
+    @cached_property
+    def _sections(self) -> dict[str, Html]:
+        return dict(_sections(self.data))
+
+
+def _header(data: ReportData, version: int) -> Html:
     manifest = data.manifest
-    title = f"{manifest.name}, version {manifest.version}"
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("title", f"{title}: parity report"),
-        element("style", _style()),
-    )
-    header = element(
+    return element(
         "header",
-        element(
-            "p",
-            element("b", manifest.name),
-            f" version {manifest.version} · {_moment(manifest.created)}",
-            class_="aside",
-        ),
+        element("p", element("b", manifest.name), f" version {version} · {_moment(manifest.created)}", class_="aside"),
         element("h1", sentence(data)),
         cards(data),
         element("p", *_scope(data), class_="scope"),
     )
-    links = [element("a", _LINKS[name], href=f"#{name}") for name in sections]
-    main = element("main", header, element("nav", *links, aria_label="Sections"), *sections.values())
-    footer = element("footer", "Every number here is from parity.json and manifest.json beside this page.")
-    return f"<!DOCTYPE html>\n{element('html', head, element('body', main, footer), lang='en')}\n"
 
 
 def _sections(data: ReportData) -> Iterator[tuple[str, Html]]:

@@ -12,7 +12,7 @@ from kedge_bundle.parity import Budget
 from kedge_bundle.rounding import Reference
 from kedge_exporter.proof_file import Proof
 from kedge_exporter.report.data import GraphNode, ReportData
-from kedge_exporter.report.page import FILE_NAME, render, write_report
+from kedge_exporter.report.page import FILE_NAME, Report, render, write_report
 from kedge_exporter.report.summary import sentence
 from tests.exporter.report.pages import HOSTILE, page_data, with_verdicts
 from tests.exporter.report.told import pointed_at, says
@@ -123,6 +123,15 @@ def test_the_same_data_give_the_same_page_in_one_file(data: ReportData, page: st
     write_report(tmp_path, data)
     assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
     assert (tmp_path / FILE_NAME).read_text("utf-8") == page
+
+
+def test_another_version_differs_in_nothing_but_its_number(data: ReportData, page: str, tmp_path: Path):
+    report = Report(data)
+    assert report.html(3) == page
+    report.write(tmp_path, 12)
+    other = (tmp_path / FILE_NAME).read_text("utf-8")
+    assert "page, version 12: parity report" in other
+    assert other.replace("version 12", "version 3") == page
 
 
 def test_what_is_not_known_has_no_section(data: ReportData):
