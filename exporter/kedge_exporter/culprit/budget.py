@@ -68,18 +68,21 @@ class Errors:
 def errors_of(actual: NDArray[np.generic], reference: NDArray[np.generic]) -> Errors:
     """Compare an answer of numbers with the reference, (rows, ..., channels); both of the same shape."""
     expected, given = _by_channel(reference), _by_channel(actual)
-    finite = np.isfinite(expected)
-    size = np.abs(np.where(finite, expected, 0.0)).max(axis=0, initial=0.0)
-    whole = float(size.max(initial=0.0))
     with np.errstate(invalid="ignore", over="ignore"):
         difference = np.abs(given - expected)
-    same = (given == expected) | (np.isnan(given) & np.isnan(expected))
-    difference = np.where(same, 0.0, np.where(finite & np.isfinite(given), difference, np.inf))
-    counted = difference[np.isfinite(difference)]
+    absolute = difference.max(axis=0, initial=0.0)
+    if not np.isfinite(absolute).all():
+        finite = np.isfinite(expected)
+        same = (given == expected) | (np.isnan(given) & np.isnan(expected))
+        difference = np.where(same, 0.0, np.where(finite & np.isfinite(given), difference, np.inf))
+        absolute = difference.max(axis=0, initial=0.0)
+        expected, difference = np.where(finite, expected, 0.0), difference[np.isfinite(difference)]
+    size = np.abs(expected).max(axis=0, initial=0.0)
+    whole = float(size.max(initial=0.0))
     return Errors(
-        absolute=difference.max(axis=0, initial=0.0),
+        absolute=absolute,
         size=np.maximum(size, whole * _FLOOR_OF_SIZE if whole else 1.0),
-        rms=float(np.sqrt(np.mean(counted**2))) if counted.size else 0.0,
+        rms=float(np.sqrt(np.mean(np.square(difference)))) if difference.size else 0.0,
         whole=whole,
     )
 
