@@ -85,12 +85,13 @@ def layers_section(data: ReportData) -> Html | None:
     """Where in the model the error comes from."""
     if not data.layers:
         return None
+    has_alone = any(_alone(curve) for curve in data.layers)
     return section(
         "layers",
         "Layer by layer",
         explained(
-            "The line is the error of the whole network up to a layer; the marks are a layer's own error, fed with "
-            "what the reference gives it. Grey is Keras itself."
+            "The line is the error of the whole network up to a layer, by the size of the channel; grey is Keras.",
+            " The marks are a layer's own error, fed with what the reference gives it." if has_alone else None,
         ),
         *(_curve(curve, place) for place, curve in enumerate(data.layers)),
     )
@@ -124,14 +125,12 @@ def _curve(curve: LayerCurve, place: int) -> Html:
     title = title_of(curve.format)
     if not curve.layers:
         return join([element("h3", title), element("p", curve.reason or "No layer has a tensor of its own.")])
-    first = culprit(curve)
     plot = layers_plot(f"layers-{place}", f"Errors of {title} from layer to layer", curve.format, curve.layers)
-    said = describe(first) if first is not None else "Every layer that was measured, alone, rounds as Keras does."
     unseen = [element("li", element("b", one.layer), f" ({one.class_name}): {one.why}") for one in curve.unseen]
     return join(
         [
             element("h3", title),
-            element("p", said[:1].upper() + said[1:].rstrip(".") + "."),
+            _said_of(curve),
             element("div", plot, class_="scroll wide", tabindex=0, role="region", aria_label=f"Curve of {title}"),
             folded(f"{counted(len(curve.layers), 'layer')} of {title} in numbers", *_layer_table(curve, place)),
             folded(f"{counted(len(unseen), 'layer')} that {title} has no tensor of", element("ul", *unseen))
@@ -139,6 +138,18 @@ def _curve(curve: LayerCurve, place: int) -> Html:
             else None,
         ]
     )
+
+
+def _alone(curve: LayerCurve) -> bool:
+    return any(one.local_error is not None for one in curve.layers)
+
+
+def _said_of(curve: LayerCurve) -> Html | None:
+    first = culprit(curve)
+    if first is None:
+        return element("p", "Every layer, alone, rounds as Keras does.") if _alone(curve) else None
+    said = describe(first)
+    return element("p", f"{said[:1].upper()}{said[1:].rstrip('.')}.")
 
 
 def _layer_table(curve: LayerCurve, place: int) -> Iterator[Html]:

@@ -244,3 +244,23 @@ def test_a_subclassed_model_is_a_list_of_its_layers(data: ReportData):
     assert "2 layers, 15 weights" in reader.text
     assert "what reads what is decided by its code" in reader.text
     assert not [1 for tag, attributes in reader.tags if tag == "svg" and "rails" in (attributes["class"] or "")]
+
+
+def test_a_curve_without_layers_says_why_and_one_of_sums_does_not_speak_of_layers_alone(data: ReportData):
+    (curve,) = data.layers
+    sums = tuple(
+        one.model_copy(update={"local_error": None, "local_keras_error": None, "local_allowed": None})
+        for one in curve.layers
+    )
+    alone, summed, missing = (
+        Reader(render(replace(data, layers=(one,)))).text
+        for one in (
+            curve.model_copy(update={"layers": (curve.layers[0],)}),
+            curve.model_copy(update={"layers": sums}),
+            curve.model_copy(update={"layers": (), "reason": "the file has no names"}),
+        )
+    )
+    assert "Every layer, alone, rounds as Keras does." in alone
+    assert "Every layer, alone" not in summed
+    assert "The marks" not in summed
+    assert "the file has no names" in missing
