@@ -5,6 +5,7 @@ float32 or in float64: a call is known by its place among the calls of the layer
 those that Keras makes up differ between two copies of a subclassed model.
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -73,11 +74,17 @@ _DEPTH_OF_LAYERS = 2
 
 @contextmanager
 def watched(visit: Visit) -> Iterator[None]:
-    """While entered, every call of a layer is shown to `visit` when it ends: those inside of it come first."""
+    """While entered, every call of a layer is shown to `visit` when it ends: those inside of it come first.
+
+    What other threads do with Keras meanwhile is their own.
+    """
     original = keras.Operation.__call__
+    thread = threading.get_ident()
     running = [_Running(Call((), "", ""))]
 
     def calling(operation: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        if threading.get_ident() != thread:
+            return original(operation, *args, **kwargs)
         call = running[-1].next_call(operation)
         running.append(_Running(call))
         try:

@@ -84,6 +84,18 @@ def describe(error: LayerError) -> str:
     return f"{begin}: fed with right inputs {_errs(error.local_error)}{allowed}; {behind}"
 
 
+def explain(curve: LayerCurve) -> str:
+    """One sentence on an artifact that answers otherwise than Keras: its culprit, or why none is named."""
+    if not curve.layers:
+        return f"no layer can be named: {curve.reason}"
+    found = culprit(curve)
+    if found is not None:
+        return describe(found)
+    first, last = curve.layers[0], curve.layers[-1]
+    growth = f"from {first.cumulative_error:.2g} behind '{first.layer}' to {last.cumulative_error:.2g} behind "
+    return f"no layer differs when it is fed with right inputs; the error grows {growth}'{last.layer}'"
+
+
 def _errs(error: float) -> str:
     if math.isinf(error):
         return "it answers infinity or NaN in other places than Keras"

@@ -53,7 +53,7 @@ class TracedGraph:
             output: self._chain(tensor.name)
             for output, tensor in zip(frozen.output_order, frozen.function.outputs, strict=True)
         }
-        """The names of every output of the model, less its copies: Keras' name -> names."""
+        """Keras' name of an output -> the names of its tensor and of what that is a copy of."""
         order = {operation.name: place for place, operation in enumerate(self._in_order())}
         self.order: dict[str, int] = order
         """Operation -> its place: behind all that it needs."""

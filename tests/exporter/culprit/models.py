@@ -18,7 +18,7 @@ def convolutions() -> Any:  # noqa: ANN401 (Keras ships no types)
     x = layers.MaxPooling2D(name="pooled")(x)
     x = layers.Permute((2, 1, 3), name="turned")(x)
     x = layers.Dropout(0.5, name="dropped")(layers.Flatten(name="flat")(x))
-    return keras.Model(image, layers.Dense(4, name="head")(x))
+    return keras.Model(image, layers.Dense(4, name="head")(x), name="convolutions")
 
 
 def dense() -> Any:  # noqa: ANN401
@@ -28,7 +28,7 @@ def dense() -> Any:  # noqa: ANN401
     x = layers.LayerNormalization(name="normalized")(x)
     x = layers.Rescaling(2e5, offset=1.0, name="enlarged")(x)
     x = layers.LayerNormalization(name="tamed")(x)
-    return keras.Model(values, layers.Dense(3, activation="softmax", name="head")(x))
+    return keras.Model(values, layers.Dense(3, activation="softmax", name="head")(x), name="dense")
 
 
 def branches() -> Any:  # noqa: ANN401
@@ -39,14 +39,14 @@ def branches() -> Any:  # noqa: ANN401
     left = inner(shared(values))
     right = layers.Dense(8, name="right")(values)
     joined = layers.Add(name="joined")([left, right])
-    return keras.Model(values, [shared(joined), layers.Dense(2, name="head")(joined)])
+    return keras.Model(values, [shared(joined), layers.Dense(2, name="head")(joined)], name="branches")
 
 
 def recurrent() -> Any:  # noqa: ANN401
     steps = keras.Input((5, 3), name="steps")
     x = layers.Bidirectional(layers.LSTM(4, return_sequences=True), name="both")(steps)
     x = layers.GRU(6, name="gated")(x)
-    return keras.Model(steps, layers.Dense(2, name="head")(x))
+    return keras.Model(steps, layers.Dense(2, name="head")(x), name="recurrent")
 
 
 MODELS: dict[str, Callable[[], Any]] = {build.__name__: build for build in (convolutions, dense, branches, recurrent)}

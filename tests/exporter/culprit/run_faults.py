@@ -2,14 +2,17 @@
 
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import keras
 import numpy as np
 
 from kedge_bundle.manifest import Artifact
 from kedge_exporter import keras_model, tracing
+from kedge_exporter.culprit.calls import Call, watched
 from kedge_exporter.culprit.compare import layer_curve
 from kedge_exporter.culprit.curve import LayerCurve, culprit, describe
 from kedge_exporter.errors import FormatImpossible
@@ -48,6 +51,10 @@ class Subject:
         except FormatImpossible:
             return convert(format_name, self.frozen.with_batch(1), self.directory, ConvertOptions())  # type: ignore[arg-type]
 
+    def answer(self) -> None:
+        """Let Keras answer."""
+        self.loaded.answer(self.inputs)
+
     def curve(self, artifact: Artifact, *, is_exact: bool = True, local: bool = True) -> LayerCurve:
         exact = self.exact if is_exact else None
         return layer_curve(self.loaded, exact, self.frozen, self.directory, artifact, self.inputs, local=local)
@@ -62,9 +69,28 @@ class Subject:
         print(json.dumps({"key": f"{self.name} {key}", **told}))  # noqa: T201
 
 
+def _tell_calls(subject: Subject) -> None:
+    """What the tracing noted, and what a watcher is shown: of its own thread, and only while it watches."""
+    seen: list[str] = []
+
+    def visit(call: Call, tensors: list[Any]) -> list[Any]:
+        seen.append(call.layer)
+        return tensors
+
+    counts = []
+    with watched(visit):
+        for answer in (subject.answer, lambda: ThreadPoolExecutor(1).submit(subject.answer).result()):
+            answer()
+            counts.append(len(seen))
+    subject.answer()
+    noted = [call.layer for call in subject.frozen.calls]
+    print(json.dumps({"calls": subject.name, "noted": noted, "seen": seen, "counts": [*counts, len(seen)]}))  # noqa: T201
+
+
 def main(work: Path) -> None:
     for name in MODELS:
         subject = Subject(name, work)
+        _tell_calls(subject)
         for format_name, artifact in subject.artifacts.items():
             subject.tell(f"{format_name} right", subject.curve(artifact))
             if name == "convolutions":

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -31,11 +32,20 @@ class Told:
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Told]:
+def lines(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     work = tmp_path_factory.mktemp("files")
     printed = run_module("tests.exporter.culprit.run_faults", work, work=tmp_path_factory.mktemp("work"))
-    lines = (json.loads(line) for line in printed.splitlines() if line.startswith("{"))
-    return {line["key"]: _told(line) for line in lines}
+    return [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+
+
+@pytest.fixture(scope="module")
+def told(lines: list[dict[str, Any]]) -> dict[str, Told]:
+    return {line["key"]: _told(line) for line in lines if "key" in line}
+
+
+@pytest.fixture(scope="module")
+def calls(lines: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {line["calls"]: line for line in lines if "calls" in line}
 
 
 def _told(line: dict[str, str | None]) -> Told:
@@ -160,3 +170,24 @@ def test_where_there_is_no_curve_it_says_why(told: dict[str, Told], key: str, re
     curve = told[f"convolutions {key}"].curve
     assert reason in curve.reason
     assert curve.layers == ()
+
+
+def test_every_call_is_noted_by_its_path_the_innermost_first(calls: dict[str, dict[str, Any]]) -> None:
+    assert calls["branches"]["noted"] == [
+        *("shared", "nest/inside", "nest", "right", "joined", "head", "shared#2", "branches"),
+    ]
+
+
+def test_what_runs_in_a_loop_is_not_noted(calls: dict[str, dict[str, Any]]) -> None:
+    """A cell is traced once, and called for every step: its calls are not the same ones."""
+    found = calls["recurrent"]
+    assert found["noted"] == [*("both/forward_lstm", "both/backward_lstm", "both", "gated", "head", "recurrent")]
+    assert found["seen"].count("gated") == 1
+    assert any("cell" in name for name in found["seen"])
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_watcher_sees_its_own_thread_and_only_while_it_watches(calls: dict[str, dict[str, Any]], model: str) -> None:
+    own, with_another_thread, afterwards = calls[model]["counts"]
+    assert own > 0
+    assert (with_another_thread, afterwards) == (own, own)
