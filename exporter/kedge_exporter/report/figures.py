@@ -124,7 +124,7 @@ def _outputs(data: ReportData) -> dict[str, list[KindErrors]]:
 def _curve(curve: LayerCurve, place: int) -> Html:
     title = title_of(curve.format)
     if not curve.layers:
-        return join([element("h3", title), element("p", curve.reason or "No layer has a tensor of its own.")])
+        return join([element("h3", title), element("p", _sentence(curve.reason or "no layer has a tensor of its own"))])
     plot = layers_plot(f"layers-{place}", f"Errors of {title} from layer to layer", curve.format, curve.layers)
     unseen = [element("li", element("b", one.layer), f" ({one.class_name}): {one.why}") for one in curve.unseen]
     return join(
@@ -148,8 +148,11 @@ def _said_of(curve: LayerCurve) -> Html | None:
     first = culprit(curve)
     if first is None:
         return element("p", "Every layer, alone, rounds as Keras does.") if _alone(curve) else None
-    said = describe(first)
-    return element("p", f"{said[:1].upper()}{said[1:].rstrip('.')}.")
+    return element("p", _sentence(describe(first)))
+
+
+def _sentence(said: str) -> str:
+    return f"{said[:1].upper()}{said[1:].rstrip('.')}."
 
 
 def _layer_table(curve: LayerCurve, place: int) -> Iterator[Html]:

@@ -263,4 +263,4 @@ def test_a_curve_without_layers_says_why_and_one_of_sums_does_not_speak_of_layer
     assert "Every layer, alone, rounds as Keras does." in alone
     assert "Every layer, alone" not in summed
     assert "The marks" not in summed
-    assert "the file has no names" in missing
+    assert "The file has no names." in missing
