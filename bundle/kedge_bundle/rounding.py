@@ -38,6 +38,7 @@ class Reference(BaseModel):
         precision: `float64`, or `float32` where the reference is Keras itself and an explicit tolerance judges.
         reason: why there is none in float64; empty where there is.
         own: output -> kind of case -> Keras' largest error there, by the size of its channel.
+        unmoved: outputs in which float64 changes nothing; their reference is Keras itself.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -45,6 +46,7 @@ class Reference(BaseModel):
     precision: Literal["float64", "float32"]
     reason: str = ""
     own: dict[str, dict[str, float]] = {}
+    unmoved: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

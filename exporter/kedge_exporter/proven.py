@@ -8,7 +8,7 @@ from kedge_bundle.manifest import Artifact
 from kedge_bundle.parity import ParityReport, worst
 from kedge_exporter.copies import Weight
 from kedge_exporter.proof_worker import Findings
-from kedge_exporter.sensitivity import LOGITS, Sensitivity, logits_report, sensitivity
+from kedge_exporter.sensitivity import LOGITS, PLAIN, Sensitivity, logits_report, sensitivity
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,8 @@ class Proven:
     """An artifact and its proof, which may have failed.
 
     Attributes:
-        artifact: with the verdict and the largest error of all sessions.
+        artifact: with the verdict and the largest error of what serves; the runtime without optimizations has a verdict
+            of its own, and serves only where it is asked for.
         reports: of the session that serves, first; of the runtime without optimizations; of the logits.
         sensitivity: whether the proof would have noticed a changed weight.
     """
@@ -34,17 +35,23 @@ class Proven:
 
     def with_reports(self, reports: tuple[ParityReport, ...]) -> Self:
         """The same artifact, judged by these reports."""
-        verdict = worst([report.verdict for report in reports])
-        update = {"verdict": verdict, "max_abs_error": _largest(reports)}
+        served = tuple(report for report in reports if report.session != PLAIN)
+        verdict = worst([report.verdict for report in served])
+        update = {"verdict": verdict, "max_abs_error": _largest(served)}
         return replace(self, artifact=self.artifact.model_copy(update=update), reports=reports)
 
     @property
     def first_failure(self) -> str:
         """One sentence on the first thing that differs, and in which session; empty when nothing does."""
         for report in self.reports:
-            if not report.is_proven:
+            if not report.is_proven and report.session != PLAIN:
                 return report.first_failure() + (f" ({report.session})" if report.session else "")
         return ""
+
+    @property
+    def plain_failure(self) -> str:
+        """What differs where the runtime does not optimize; empty where nothing does."""
+        return next((report.first_failure() for report in self.reports if report.session == PLAIN), "")
 
     def describe(self) -> str:
         """For the progress: cases, verdict, and the largest error beside Keras' own."""

@@ -79,7 +79,8 @@ class Proving:
         settled = settle(self.loaded, self.exact, proven)
         self._require_proof(settled.proven, progress)
         blind = map(_blindness, _blind(settled.proven))
-        return Made(settled.proven, settled.left_out, (*workshop.notes, *settled.notes, *blind))
+        plain = map(_without_optimizations, (one for one in settled.proven if one.plain_failure))
+        return Made(settled.proven, settled.left_out, (*workshop.notes, *settled.notes, *plain, *blind))
 
     def curves(self, artifacts: tuple[Artifact, ...], *, local: bool = False) -> tuple[LayerCurve, ...]:
         """How the error grows from layer to layer, in every format in which layers can be seen.
@@ -127,6 +128,13 @@ def _rows(case: Case) -> int:
 def _blind(proven: tuple[Proven, ...]) -> Iterator[Proven]:
     """Those whose proof could not notice a changed weight."""
     return (one for one in proven if one.sensitivity.weight and not one.sensitivity.noticed)
+
+
+def _without_optimizations(one: Proven) -> str:
+    return (
+        f"{one.artifact.name} is not proven with --graph-optimization disabled, and serve-model refuses it: "
+        f"{one.plain_failure}"
+    )
 
 
 def _blindness(one: Proven) -> str:

@@ -16,8 +16,9 @@ BATCHES = (1, 2, 3, 7, 32)
 SIZES = (12, 7, 32, 48, 96, 224)
 """What to try for sizes that the model leaves open; a network with five halvings takes no image of 12."""
 
-_EDGES = ("normal", "zeros", "ones", "constant", "large", "tiny", "denormal")
-_EDGE_ROWS = 2
+_EDGES = {"normal": 8, "zeros": 2, "ones": 2, "constant": 8, "large": 8, "tiny": 2, "denormal": 2}
+"""Kinds of cases, and their rows: where rows differ much, few say little of Keras' own error or a channel's size."""
+
 _LARGE, _TINY = 10.0, 1e-3
 _DENORMAL = {"float16": 1e-6, "bfloat16": 1e-39, "float32": 1e-39, "float64": 1e-309}
 """Below the smallest normal number of each dtype."""
@@ -164,11 +165,11 @@ def make_cases(
         fixed_batch: the rows that the model insists on; any when None.
     """
     knows = any(draw.stats is not None for draw in inputs)
-    edge_rows = _EDGE_ROWS if fixed_batch is None else fixed_batch
     plan = [(f"typical-{rows}", rows) for rows in BATCHES]
     if fixed_batch is not None:
         plan = [(f"typical-{fixed_batch}-{number}", fixed_batch) for number in range(1, _FIXED_DRAWS + 1)]
-    plan += [(f"{kind}-{edge_rows}", edge_rows) for kind in _EDGES if kind != "normal" or knows]
+    edges = {kind: rows for kind, rows in _EDGES.items() if kind != "normal" or knows}
+    plan += [(f"{kind}-{fixed_batch or rows}", fixed_batch or rows) for kind, rows in edges.items()]
     cases = []
     for number, (name, rows) in enumerate(plan):
         rng = np.random.default_rng([seed, number])

@@ -10,6 +10,9 @@ from kedge_exporter.proof_worker import Findings
 CHANGED, LOGITS = "changed weight", "logits"
 """What the copies are called."""
 
+PLAIN = "graph optimization disabled"
+"""The session that is proven beside the one that serves."""
+
 
 class Sensitivity(BaseModel):
     """Whether the proof of one format notices that one weight is off by one part in a thousand.
