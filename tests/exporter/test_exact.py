@@ -60,7 +60,7 @@ def test_small_errors_are_rounding_and_integers_have_no_reference(rebuilt: Rebui
 
 
 def test_an_extreme_on_which_keras_is_lost_leaves_the_proof_and_a_note_says_so(rebuilt: Rebuilt) -> None:
-    rebuilt(Model({"large": 0.5}))
+    rebuilt(Model({"typical": 1e-6, "large": 0.5}))
     found = with_reference(Model({}), cases())
     assert [case.name for case in found.cases] == ["typical-32"]
     assert found.notes[0].startswith("the cases 'large' are not part of the proof")
@@ -86,6 +86,15 @@ def test_a_model_whose_own_answers_move_by_a_hundredth_is_said_to_be_sensitive(r
 def test_a_rebuild_that_answers_in_float32_is_no_reference(rebuilt: Rebuilt) -> None:
     rebuilt(Model({}, dtype="float32"))
     assert "is float32 of shape (32, 2)" in with_reference(Model({}), cases()).reference.reason
+
+
+def test_an_output_that_float64_does_not_move_has_keras_as_its_reference(rebuilt: Rebuilt) -> None:
+    rebuilt(Model({"large": 1e-5}))
+    found = with_reference(Model({}), cases())
+    assert found.reference.precision == "float64"
+    assert found.reference.unmoved == ("y",)
+    assert found.reference.own == {}
+    assert all(case.reference == {} for case in found.cases)
 
 
 def test_the_layer_that_refuses_float64_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
