@@ -21,6 +21,8 @@ _FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-default-apps",
     "--hide-scrollbars", "--host-resolver-rules=MAP * ~NOTFOUND", "--remote-debugging-pipe",
 )  # fmt: skip
+_DRAWN_AGAIN = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+"""What was hidden is seen when the next picture is drawn, not when the style changes."""
 
 
 @dataclass
@@ -72,6 +74,7 @@ class Page:
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.call("Emulation.setEmulatedMedia", media=media, features=features)
+        self.call("Runtime.evaluate", expression=_DRAWN_AGAIN, awaitPromise=True)
 
     def screenshot(self) -> bytes:
         """The whole page as a PNG."""
