@@ -221,6 +221,7 @@ class Manifest(_Part):
     artifacts: tuple[Artifact, ...] = Field(min_length=1)
     golden: File
     proof: File
+    report: File | None = Field(default=None, description="The proof for people; None in bundles of schema 1.1.")
     source: Source
     toolchain: Toolchain
     recipe: Recipe | None = None
@@ -258,7 +259,8 @@ class Manifest(_Part):
         """Every file that the manifest answers for."""
         own_answers = (artifact.quantized.golden for artifact in self.artifacts if artifact.quantized is not None)
         files = (file for artifact in self.artifacts for file in artifact.files)
-        return (*files, *own_answers, self.golden, self.proof)
+        report = () if self.report is None else (self.report,)
+        return (*files, *own_answers, self.golden, self.proof, *report)
 
 
 def read_manifest(directory: Path) -> Manifest:

@@ -39,6 +39,8 @@ class Reference(BaseModel):
         reason: why there is none in float64; empty where there is.
         own: output -> kind of case -> Keras' largest error there, by the size of its channel.
         unmoved: outputs in which float64 changes nothing; their reference is Keras itself.
+        probabilities: outputs that end in a softmax or a sigmoid. Their channels share one size: a probability of 1e-9
+            is none of 1e-8, and neither matters. What is behind them is seen in the logits.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -47,6 +49,7 @@ class Reference(BaseModel):
     reason: str = ""
     own: dict[str, dict[str, float]] = {}
     unmoved: tuple[str, ...] = ()
+    probabilities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class Yardstick:
     def of(cls, cases: Iterable[Case], known: Reference | None = None) -> "Yardstick":
         """Measure the cases; `known` has what was seen over more of them."""
         cases = list(cases)
-        sizes = _sizes(cases)
+        sizes = _sizes(cases, () if known is None else known.probabilities)
         own = _own(cases, sizes)
         for output, by_kind in (known.own if known is not None else {}).items():
             for kind, error in by_kind.items():
@@ -98,14 +101,14 @@ class Yardstick:
         return max(min(FACTOR * self.own_error(output, kind), MOST), floor)
 
 
-def _sizes(cases: list[Case]) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """The largest finite magnitude of every channel, by output and kind; of a kind of few rows, at least the usual."""
+def _sizes(cases: list[Case], one_size: tuple[str, ...]) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """The largest finite magnitude of every channel, by output and kind; on edges and few rows, at least the usual."""
     largest: dict[str, dict[str, NDArray[np.float64]]] = {}
     rows: dict[str, dict[str, int]] = {}
     for case in cases:
         for name, array in case.reference.items():
             found, counted = largest.setdefault(name, {}), rows.setdefault(name, {})
-            size = _channels(array)
+            size = _channels(array if name not in one_size else array.ravel())
             before = found.get(case.kind)
             found[case.kind] = size if before is None or before.shape != size.shape else np.maximum(before, size)
             if before is not None and before.shape != size.shape:  # the last axis is open
@@ -114,7 +117,7 @@ def _sizes(cases: list[Case]) -> dict[str, dict[str, NDArray[np.float64]]]:
     for name, by_kind in largest.items():
         usual = [by_kind[kind] for kind in _BASE_KINDS if kind in by_kind]
         for kind, size in by_kind.items():
-            if rows[name][kind] < _ENOUGH_ROWS:
+            if kind not in _BASE_KINDS or rows[name][kind] < _ENOUGH_ROWS:
                 size = _joined([size, *usual])  # noqa: PLW2901 (the same size, seen on more rows)
             by_kind[kind] = np.maximum(size, _LEAST_SHARE * size.max(initial=0.0))
             by_kind[kind] = np.where(by_kind[kind] > 0, by_kind[kind], 1.0)

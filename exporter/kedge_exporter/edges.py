@@ -58,7 +58,7 @@ def settle(loaded: "LoadedModel", exact: "Exact", proven: "tuple[Proven, ...]") 
     by_name = {case.name: case for case in exact.cases}
     if not names or any(name not in by_name or by_name[name].kind not in _EDGES for name in names):
         return Settled(proven)
-    yardstick = Yardstick.of(exact.cases)
+    yardstick = Yardstick.of(exact.cases, exact.reference)
     for name in sorted(names):
         outputs = {output: found for (case, output), found in failed.items() if case == name}
         if not _is_on_the_edge(exact.model or loaded, by_name[name], outputs, yardstick):

@@ -38,6 +38,11 @@ class Exact:
     reference: Reference
     notes: tuple[str, ...] = ()
 
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The outputs that end in a softmax or a sigmoid."""
+        return self.reference.probabilities
+
 
 def with_reference(loaded: "LoadedModel", cases: list[Case], *, why_not: str = "") -> Exact:
     """Let the model in float64 answer every case; where it cannot, or is not the same model, Keras is the reference.
@@ -61,13 +66,14 @@ def with_reference(loaded: "LoadedModel", cases: list[Case], *, why_not: str = "
         answered = [replace(case, reference=_floats(case, answers[case.name])) for case in cases]
     except (CannotRebuild, ModelRefused) as error:
         return _without(cases, str(error))
-    return _believed(model, answered, cases)
+    return _believed(loaded, model, answered, cases)
 
 
-def _believed(model: "LoadedModel", answered: list[Case], cases: list[Case]) -> Exact:
+def _believed(loaded: "LoadedModel", model: "LoadedModel", answered: list[Case], cases: list[Case]) -> Exact:
     """The reference, if Keras' own answers to usual inputs are near it; without the extremes where they are not."""
     answered, unmoved = _without_unmoved(answered)
-    own = Yardstick.of(answered).own
+    heads = _heads(loaded)
+    own = Yardstick.of(answered, Reference(precision="float64", probabilities=heads)).own
     for output, by_kind in own.items():
         for kind in _USUAL:
             if not by_kind.get(kind, 0.0) <= MOST:
@@ -91,9 +97,18 @@ def _believed(model: "LoadedModel", answered: list[Case], cases: list[Case]) -> 
         if by_kind.get(kind, 0.0) > _FAIR
     ]
     kept = [case for case in answered if case.kind not in lost]
-    measured = {name: dict(by_kind) for name, by_kind in Yardstick.of(kept).own.items()}
-    reference = Reference(precision="float64", own=measured, unmoved=unmoved)
-    return Exact(model, kept, reference, tuple(notes))
+    reference = Reference(precision="float64", unmoved=unmoved, probabilities=heads)
+    measured = {name: dict(by_kind) for name, by_kind in Yardstick.of(kept, reference).own.items()}
+    return Exact(model, kept, reference.model_copy(update={"own": measured}), tuple(notes))
+
+
+def _heads(loaded: "LoadedModel") -> tuple[str, ...]:
+    from kedge_exporter.logits import heads  # noqa: PLC0415 (Keras; see `export.py`)
+
+    try:
+        return tuple(heads(loaded))
+    except ModelRefused:  # it answers the cases, but no probe; then nothing is known of its heads
+        return ()
 
 
 def _without_unmoved(cases: list[Case]) -> tuple[list[Case], tuple[str, ...]]:

@@ -59,7 +59,9 @@ def export(
         phase.detail = f"{contents.class_name}, saved by Keras {contents.keras_version}, {contents.bytes:,} bytes"
     processes.expect(request.formats)
     with progress.phase("load") as phase:
-        from kedge_exporter import input_layers, keras_model, tracing  # noqa: PLC0415 (see the module's docstring)
+        # See the module's docstring.
+        from kedge_exporter import input_layers, keras_model, tracing  # noqa: PLC0415
+        from kedge_exporter.report import keras_graph  # noqa: PLC0415
 
         loaded = keras_model.load(contents, request.custom, data)
         advice = advise(Subject(contents, loaded), is_strict=request.is_strict)
@@ -90,13 +92,16 @@ def export(
         budget=budget,
         reference=exact.reference,
         draws=tuple(inputs),
+        graph=keras_graph.graph_of(loaded),
+        parameters=loaded.parameters,
         staged=staged,
         advice=advice,
         notes=(*loaded.notes, *notes, *stats_notes, *reference.notes, *budget_notes, *exact.notes),
         data_sha256=data_sha256,
     )
     draft.write_golden(exact.cases)
-    made = Proving(loaded, exact, frozen, draft, work).run(processes, progress)
+    proving = Proving(loaded, exact, frozen, draft, work)
+    made = proving.run(processes, progress)
     draft = replace(draft, notes=(*draft.notes, *made.notes))
     if made.left_out:
         draft.write_golden([case for case in exact.cases if case.name not in made.left_out])
@@ -106,8 +111,9 @@ def export(
         smaller = Quantizer(loaded, frozen, draft, rows, work, progress).run(artifacts)
         draft, artifacts = replace(draft, notes=(*draft.notes, *smaller.notes)), smaller.artifacts
     draft, artifacts = reproducible.check(draft, artifacts, work, progress)
+    layers = proving.look_inside(proven, progress)
     with progress.phase("publish") as phase:
-        manifest = publish(draft, artifacts, proven)
+        manifest = publish(draft, artifacts, proven, layers)
         phase.detail = f"{manifest.name}, version {manifest.version}"
     return Exported(
         name=manifest.name,

@@ -76,23 +76,25 @@ class Probes:
 
 
 def _without_own(reference: Reference) -> Reference:
-    return reference.model_copy(update={"own": {}})
+    return reference.model_copy(update={"own": {}, "probabilities": ()})
 
 
 def _logits(loaded: "LoadedModel", exact: "Exact", cases: list[Case]) -> tuple[list[Case], tuple[str, ...]]:
     """The cases with logits where the model has a head, and the outputs that are logits now."""
-    from kedge_exporter.logits import answer_logits, heads  # noqa: PLC0415 (Keras; see `export.py`)
+    from kedge_exporter.logits import answer_logits  # noqa: PLC0415 (Keras; see `export.py`)
 
+    heads = exact.heads
+    if not heads:
+        return [], ()
     try:
-        found = tuple(heads(loaded))
         answered = [
-            replace(case, outputs=case.outputs | _only(found, answer_logits(loaded, case.inputs))) for case in cases
+            replace(case, outputs=case.outputs | _only(heads, answer_logits(loaded, case.inputs))) for case in cases
         ]
         if exact.model is not None:
-            answered = [_with_reference(exact.model, case, found) for case in answered]
+            answered = [_with_reference(exact.model, case, heads) for case in answered]
     except ModelRefused:  # it answered all of these already; a head that tells no logits is none
         return [], ()
-    return answered, found
+    return answered, heads
 
 
 def _with_reference(model: "LoadedModel", case: Case, heads: tuple[str, ...]) -> Case:

@@ -32,9 +32,10 @@ _NOT_FOR_PROOF = ("TF_ENABLE_ONEDNN_OPTS",)
 def export_environment(work: Path) -> dict[str, str]:
     """The environment of the process that loads and converts; its temporary files go to `work`.
 
-    So does `keras.json`, which Keras reads and, where there is none, writes into the home directory.
+    So does `keras.json`, which Keras reads and, where there is none, writes into the home directory, and the list of
+    fonts of matplotlib, which Keras imports where it finds it.
     """
-    return {**os.environ, **_FOR_EXPORT, "TMPDIR": str(work), "KERAS_HOME": str(work)}
+    return {**os.environ, **_FOR_EXPORT, "TMPDIR": str(work), "KERAS_HOME": str(work), "MPLCONFIGDIR": str(work)}
 
 
 def runtime_environment() -> dict[str, str]:

@@ -6,6 +6,7 @@ from kedge_bundle.fidelity import FidelityReport
 from kedge_bundle.manifest import RuntimeOptions
 from kedge_bundle.parity import Budget, ParityReport
 from kedge_bundle.rounding import FACTOR, FLOOR_ULPS, MOST, Reference
+from kedge_exporter.culprit.curve import LayerCurve
 from kedge_exporter.sensitivity import Sensitivity
 
 PROOF = "parity.json"
@@ -34,6 +35,7 @@ class Proof(BaseModel):
         inputs: how each input was drawn.
         reports: one for every format and session; the session `logits` is of what a softmax or sigmoid was given.
         sensitivity: whether the proof of a format notices a changed weight.
+        layers: how the error grows from layer to layer, by format.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -47,4 +49,5 @@ class Proof(BaseModel):
     inputs: dict[str, str] = {}
     reports: tuple[ParityReport, ...]
     sensitivity: tuple[Sensitivity, ...] = ()
+    layers: tuple[LayerCurve, ...] = ()
     fidelity: tuple[FidelityReport, ...] = ()

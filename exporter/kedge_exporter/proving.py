@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from kedge_bundle.cases import Case
 from kedge_bundle.manifest import Artifact
 from kedge_bundle.signature import Tensors, row_count
-from kedge_exporter.culprit.curve import LayerCurve, culprit, describe
+from kedge_exporter.culprit.curve import LayerCurve, explain
 from kedge_exporter.edges import settle
 from kedge_exporter.errors import ParityNotProven
 from kedge_exporter.probes import Probes
@@ -82,8 +82,15 @@ class Proving:
         plain = map(_without_optimizations, (one for one in settled.proven if one.plain_failure))
         return Made(settled.proven, settled.left_out, (*workshop.notes, *settled.notes, *plain, *blind))
 
+    def look_inside(self, proven: tuple[Proven, ...], progress: Progress) -> tuple[LayerCurve, ...]:
+        """How the error grows from layer to layer, in every format in which layers can be seen."""
+        with progress.phase("look inside") as phase:
+            curves = self.curves(tuple(one.artifact for one in proven if one.artifact.format != "saved_model"))
+            phase.detail = f"{sum(len(curve.layers) for curve in curves)} layers compared"
+        return curves
+
     def curves(self, artifacts: tuple[Artifact, ...], *, local: bool = False) -> tuple[LayerCurve, ...]:
-        """How the error grows from layer to layer, in every format in which layers can be seen.
+        """How the error grows from layer to layer.
 
         Args:
             artifacts: whose.
@@ -104,12 +111,10 @@ class Proving:
             return
         with progress.phase("find the layer"):
             curves = self.curves(tuple(one.artifact for one in failed), local=True)
-        sentences = []
-        for one, curve in zip(failed, curves, strict=True):
-            layer = culprit(curve)
-            sentences.append(
-                f"{one.artifact.name}: {one.first_failure}" + ("" if layer is None else f"; {describe(layer)}")
-            )
+        sentences = [
+            f"{one.artifact.name}: {one.first_failure}; {explain(curve)}"
+            for one, curve in zip(failed, curves, strict=True)
+        ]
         reports = tuple(report for one in proven for report in one.reports)
         raise ParityNotProven("; ".join(sentences), reports, curves)
 

@@ -14,12 +14,16 @@ from kedge_bundle.rounding import Reference
 from kedge_bundle.signature import Signature
 from kedge_bundle.stats import InputStats
 from kedge_bundle.store import describe_file, write_bundle
+from kedge_exporter.culprit.curve import LayerCurve
 from kedge_exporter.errors import UsageError
 from kedge_exporter.formats import ConvertOptions
 from kedge_exporter.inspect import Contents
 from kedge_exporter.proof_file import PROOF, Proof
 from kedge_exporter.proven import Proven
 from kedge_exporter.provenance import recipe, source, toolchain
+from kedge_exporter.report.data import GraphNode, ReportData
+from kedge_exporter.report.page import FILE_NAME as REPORT
+from kedge_exporter.report.page import Report
 from kedge_exporter.request import ExportRequest
 from kedge_exporter.samples import Draw, golden_cases
 
@@ -32,6 +36,8 @@ class Draft:
 
     Attributes:
         draws: how the inputs of the proof were drawn.
+        graph: the calls of the model's layers, for the report.
+        parameters: how many weights the model has.
         data_sha256: of the file given with --data, as it was when it was read.
     """
 
@@ -43,6 +49,8 @@ class Draft:
     reference: Reference
     draws: tuple[Draw, ...]
     staged: Path
+    graph: tuple[GraphNode, ...] = ()
+    parameters: int | None = None
     advice: tuple[Advice, ...] = ()
     notes: tuple[str, ...] = ()
     data_sha256: str | None = None
@@ -88,7 +96,12 @@ class Draft:
         write_cases(self.staged / GOLDEN, golden_cases(cases))
         self.write_proof(())
 
-    def write_proof(self, proven: tuple[Proven, ...], fidelity: tuple[FidelityReport, ...] = ()) -> Proof:
+    def write_proof(
+        self,
+        proven: tuple[Proven, ...],
+        layers: tuple[LayerCurve, ...] = (),
+        fidelity: tuple[FidelityReport, ...] = (),
+    ) -> Proof:
         """Write `parity.json`."""
         proof = Proof(
             reference=self.reference,
@@ -99,6 +112,7 @@ class Draft:
             inputs={draw.spec.name: draw.describe() for draw in self.draws},
             reports=tuple(report for one in proven for report in one.reports),
             sensitivity=tuple(one.sensitivity for one in proven),
+            layers=layers,
             fidelity=fidelity,
         )
         (self.staged / PROOF).write_text(proof.model_dump_json(indent=2) + "\n", "utf-8")
@@ -108,22 +122,28 @@ class Draft:
         return describe_file(self.staged, self.staged / name)
 
 
-def publish(draft: Draft, artifacts: tuple[Artifact, ...], proven: tuple[Proven, ...]) -> Manifest:
-    """Put the staged bundle in its place under the version that it gets.
+def publish(
+    draft: Draft, artifacts: tuple[Artifact, ...], proven: tuple[Proven, ...], layers: tuple[LayerCurve, ...]
+) -> Manifest:
+    """Put the staged bundle in its place under the version that it gets, with its report.
 
     Raises:
         UsageError: the version that was asked for exists.
         OSError: the disk is full or cannot be written.
     """
-    draft.write_proof(proven, tuple(one.quantized.fidelity for one in artifacts if one.quantized is not None))
-    _remove_strays(draft.staged, draft.manifest(artifacts))
+    fidelity = tuple(one.quantized.fidelity for one in artifacts if one.quantized is not None)
+    proof = draft.write_proof(proven, layers, fidelity)
+    manifest = draft.manifest(artifacts)
+    _remove_strays(draft.staged, manifest)
+    report = Report(ReportData(manifest, proof, draft.graph, draft.parameters, layers))
+
+    def of_version(version: int) -> Manifest:
+        report.write(draft.staged, version)
+        file = describe_file(draft.staged, draft.staged / REPORT)
+        return draft.manifest(artifacts, version).model_copy(update={"report": file})
+
     try:
-        bundle = write_bundle(
-            draft.staged,
-            draft.request.output,
-            lambda version: draft.manifest(artifacts, version),
-            version=draft.request.version,
-        )
+        bundle = write_bundle(draft.staged, draft.request.output, of_version, version=draft.request.version)
     except VersionTaken as error:
         raise UsageError(f"--version {draft.request.version}: {error}") from error
     return bundle.manifest

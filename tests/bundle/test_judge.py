@@ -99,6 +99,22 @@ def test_few_rows_are_measured_by_the_size_that_a_channel_has_elsewhere() -> Non
     assert found.outputs[0].error == pytest.approx(5e-5, rel=0.01)
 
 
+def test_channels_of_probabilities_share_one_size() -> None:
+    exact = drawn(32, np.array([1.0, 1e-9, 1.0, 1.0]))
+    usual = Case("typical-32", {}, {"y": (exact * (1 + 1e-6)).astype(np.float32)}, {"y": exact})
+    actual = usual.outputs["y"].copy()
+    actual[:, 1] = 1.5e-8  # where a library's sigmoid ends
+    known = Reference(precision="float64", probabilities=("y",))
+    assert Judge.of([usual], FALLBACK).compare(usual, {"y": actual}).verdict == "failed"
+    assert Judge.of([usual], FALLBACK, known=known).compare(usual, {"y": actual}).verdict == "rounding-equivalent"
+
+
+def test_edges_are_measured_by_the_usual_size_whatever_their_rows() -> None:
+    usual, edge = case("typical-32", drawn(32)), case("large-8", drawn(8, 1e-6), keras_error=0.0)
+    found = Judge.of([usual, edge], FALLBACK).compare(edge, off_by(edge, 5e-5))
+    assert found.outputs[0].error == pytest.approx(5e-5, rel=0.01)
+
+
 def test_a_channel_that_is_always_zero_must_stay_so() -> None:
     exact = drawn(32, np.array([1.0, 0.0, 1.0, 1.0]))
     usual = Case("typical-32", {}, {"y": exact.astype(np.float32)}, {"y": exact})

@@ -46,6 +46,7 @@ def rebuilt(monkeypatch: pytest.MonkeyPatch) -> Rebuilt:
         import kedge_exporter.precision  # noqa: PLC0415 (Keras; only where it is needed)
 
         monkeypatch.setattr(kedge_exporter.precision, "rebuild", lambda _loaded, _target: model)
+        monkeypatch.setattr(exact, "_heads", lambda _loaded: ())
 
     return put
 
