@@ -42,7 +42,6 @@ _GOLDEN_KINDS = ("data", "typical", "zeros", "constant")
 """Not the extremes: another processor rounds them in another way, and a server must start there."""
 
 
-
 @dataclass(frozen=True)
 class Draw:
     """How values of one input are drawn.

@@ -190,7 +190,10 @@ def answered(name: str, rows: int, floats: int) -> Case:
 
 
 def test_golden_answers_are_of_mixed_kinds() -> None:
-    cases = [answered(name, int(name[-1]), 10) for name in ("typical-1", "typical-2", "zeros-2", "ones-2", "large-8", "constant-8")]
+    cases = [
+        answered(name, int(name[-1]), 10)
+        for name in ("typical-1", "typical-2", "zeros-2", "ones-2", "large-8", "constant-8")
+    ]
     assert [case.name for case in golden_cases(cases)] == ["typical-2", "zeros-2", "constant-8"]
 
 
