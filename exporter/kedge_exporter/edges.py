@@ -17,6 +17,7 @@ from kedge_bundle.parity import OutputParity, ParityReport, report
 from kedge_bundle.rounding import FACTOR, Yardstick
 from kedge_bundle.signature import Tensors
 from kedge_exporter.errors import ModelRefused
+from kedge_exporter.samples import USUAL
 from kedge_exporter.sensitivity import PLAIN
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from kedge_exporter.proven import Proven
 
 _LIFT = 2.0**24
-_EDGES = frozenset({"normal", "zeros", "ones", "constant", "large", "tiny", "denormal"})
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def settle(loaded: "LoadedModel", exact: "Exact", proven: "tuple[Proven, ...]") 
     }
     names = {name for name, _ in failed}
     by_name = {case.name: case for case in exact.cases}
-    if not names or any(name not in by_name or by_name[name].kind not in _EDGES for name in names):
+    if not names or any(name not in by_name or by_name[name].kind in USUAL for name in names):
         return Settled(proven)
     yardstick = Yardstick.of(exact.cases, exact.reference)
     for name in sorted(names):

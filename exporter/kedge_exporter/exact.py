@@ -1,6 +1,5 @@
 """The reference of the proof: the same weights in float64, asked for every case, and checked before it is believed."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -8,18 +7,17 @@ import numpy as np
 
 from kedge_bundle.cases import Case
 from kedge_bundle.rounding import MOST, Reference, Yardstick
-from kedge_bundle.signature import Tensors, row_count
+from kedge_bundle.signature import Tensors
 from kedge_exporter.errors import ModelRefused
-from kedge_exporter.samples import has_regrouped
+from kedge_exporter.samples import USUAL, has_regrouped, regrouped
+from kedge_exporter.together import answer_together
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from kedge_exporter.keras_model import LoadedModel
 
-_USUAL = ("typical", "data")
 _FAIR = 0.01
-_ROWS_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ def _believed(loaded: "LoadedModel", model: "LoadedModel", answered: list[Case],
     heads = _heads(loaded)
     own = Yardstick.of(answered, Reference(precision="float64", probabilities=heads)).own
     for output, by_kind in own.items():
-        for kind in _USUAL:
+        for kind in USUAL:
             if not by_kind.get(kind, 0.0) <= MOST:
                 why = (
                     f"in float64 the output '{output}' differs from Keras' own by {by_kind[kind]:.2g} of its size on "
@@ -93,7 +91,7 @@ def _believed(loaded: "LoadedModel", model: "LoadedModel", answered: list[Case],
         f"the model is sensitive: on {kind} inputs rounding moves Keras' own answers, '{output}', by up to "
         f"{by_kind[kind]:.1%} of their size"
         for output, by_kind in own.items()
-        for kind in _USUAL
+        for kind in USUAL
         if by_kind.get(kind, 0.0) > _FAIR
     ]
     kept = [case for case in answered if case.kind not in lost]
@@ -117,7 +115,7 @@ def _without_unmoved(cases: list[Case]) -> tuple[list[Case], tuple[str, ...]]:
     Either nothing is rounded on the way, or some op computes in float32 whatever it is given (`tf.image.resize` does).
     Then Keras' error of zero is none, and a few digits would be too much to ask.
     """
-    usual = [case for case in cases if case.kind in _USUAL]
+    usual = [case for case in cases if case.kind in USUAL]
     unmoved = tuple(
         name
         for name in (usual[0].reference if usual else {})
@@ -135,36 +133,17 @@ def _without(cases: list[Case], why: str) -> Exact:
 
 
 def _answers(model: "LoadedModel", cases: list[Case]) -> dict[str, Tensors]:
-    """The model's answers by case. Cases of few rows are asked together where their rows do not matter to each other.
+    """The model's answers by case; once for rows that only moved."""
 
-    A layer that is called eagerly takes longer to call than to compute a few rows.
-    """
+    def answer(inputs: Tensors) -> Tensors:
+        return model.answer(_wide(inputs))
+
     if not has_regrouped(cases):  # rows may mix, or there are none
-        return {case.name: model.answer(_wide(case.inputs)) for case in cases}
-    found: dict[str, Tensors] = {}
-    for group in _groups(cases):
-        together = {name: np.concatenate([case.inputs[name] for case in group]) for name in group[0].inputs}
-        answers = model.answer(_wide(together))
-        ends = np.cumsum([row_count(case.inputs) for case in group])
-        for case, end in zip(group, ends, strict=True):
-            rows = slice(end - row_count(case.inputs), end)
-            found[case.name] = {name: array[rows] for name, array in answers.items()}
-    return found
-
-
-def _groups(cases: list[Case]) -> Iterator[list[Case]]:
-    """Cases of the same sizes, up to so many rows together."""
-    by_sizes: dict[tuple[tuple[int, ...], ...], list[Case]] = {}
-    for case in cases:
-        by_sizes.setdefault(tuple(array.shape[1:] for array in case.inputs.values()), []).append(case)
-    for alike in by_sizes.values():
-        group: list[Case] = []
-        for case in alike:
-            if group and sum(row_count(one.inputs) for one in (*group, case)) > _ROWS_AT_ONCE:
-                yield group
-                group = []
-            group.append(case)
-        yield group
+        return {case.name: answer(case.inputs) for case in cases}
+    moved = {case.name for case in regrouped(cases)}
+    answers = answer_together(answer, [case for case in cases if case.name not in moved])
+    whole = [replace(case, outputs=answers[case.name]) for case in cases if case.name not in moved]
+    return answers | {case.name: case.outputs for case in regrouped(whole)}
 
 
 def _wide(inputs: Tensors) -> Tensors:

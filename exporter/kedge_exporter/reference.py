@@ -10,7 +10,8 @@ from kedge_bundle.cases import Case
 from kedge_bundle.parity import Budget
 from kedge_bundle.signature import Signature, Tensors, describe_shape
 from kedge_exporter.errors import ModelRefused
-from kedge_exporter.samples import SIZES, Draw, has_open_sizes, make_cases, one_case, regrouped
+from kedge_exporter.samples import SIZES, USUAL, Draw, has_open_sizes, make_cases, one_case, regrouped
+from kedge_exporter.together import answer_together
 
 if TYPE_CHECKING:
     from kedge_exporter.keras_model import LoadedModel
@@ -34,16 +35,11 @@ def reference_answers(loaded: "LoadedModel", inputs: list[Draw], data: Tensors |
     """
     signature = loaded.signature
     sizes = _open_sizes(loaded, inputs) if has_open_sizes(signature) else (1,)
-    cases, notes = [], []
-    for case in make_cases(inputs, sizes, data, seed, signature.fixed_batch):
-        try:
-            cases.append(replace(case, outputs=loaded.answer(case.inputs)))
-        except ModelRefused as error:
-            if case.name.startswith(("typical", "data")):
-                raise
-            notes.append(f"case '{case.name}' is not part of the proof: {error}")
+    made = make_cases(inputs, sizes, data, seed, signature.fixed_batch)
+    cases, notes = _answered(loaded, [case for case in made if case.kind in USUAL])
     regrouping, regrouping_notes = _regrouped(loaded, cases)
-    cases, notes = [*cases, *regrouping], [*notes, *regrouping_notes]
+    edges, edges_notes = _edges(loaded, [case for case in made if case.kind not in USUAL], is_rowwise=bool(regrouping))
+    cases, notes = [*cases, *edges, *regrouping], [*notes, *edges_notes, *regrouping_notes]
     notes += [
         f"the output '{name}' is the same for every input of the proof, which therefore says little of the weights "
         "behind it; is the model trained? --data gives the proof real inputs"
@@ -52,21 +48,43 @@ def reference_answers(loaded: "LoadedModel", inputs: list[Draw], data: Tensors |
     return Reference(cases, tuple(notes))
 
 
+def _answered(loaded: "LoadedModel", cases: list[Case]) -> tuple[list[Case], list[str]]:
+    """The cases with answers, each by itself, and a note on every edge that Keras does not answer."""
+    answered, notes = [], []
+    for case in cases:
+        try:
+            answered.append(replace(case, outputs=loaded.answer(case.inputs)))
+        except ModelRefused as error:
+            if case.kind in USUAL:
+                raise
+            notes.append(f"case '{case.name}' is not part of the proof: {error}")
+    return answered, notes
+
+
+def _edges(loaded: "LoadedModel", cases: list[Case], *, is_rowwise: bool) -> tuple[list[Case], list[str]]:
+    """The same, all of them at once where rows do not matter to each other."""
+    if is_rowwise:
+        try:
+            answers = answer_together(loaded.answer, cases)
+        except ModelRefused:  # one of them, which has a note of its own
+            return _answered(loaded, cases)
+        return [replace(case, outputs=answers[case.name]) for case in cases], []
+    return _answered(loaded, cases)
+
+
 def _regrouped(loaded: "LoadedModel", cases: list[Case]) -> tuple[list[Case], list[str]]:
-    """The cases of other order and company, with answers of their own; none where Keras itself mixes rows."""
-    found = []
+    """The cases of other order and company; none where Keras itself mixes rows, which the reversed ones show."""
     budget = Budget.for_precision(loaded.precision)
-    for moved in regrouped(cases):
-        case = replace(moved, outputs=loaded.answer(moved.inputs))
-        for name, array in case.outputs.items():
-            if not _agree(array, moved.outputs[name], budget):
+    moved = regrouped(cases)
+    for case in moved[:1]:
+        for name, array in loaded.answer(case.inputs).items():
+            if not _agree(array, case.outputs[name], budget):
                 note = (
                     f"the output '{name}' of a row depends on the other rows of its batch, in Keras itself; a server "
                     "that joins requests to batches mixes them"
                 )
                 return [], [note]
-        found.append(case)
-    return found, []
+    return moved, []
 
 
 def _agree(array: NDArray[Any], other: NDArray[Any], budget: Budget) -> bool:

@@ -16,6 +16,9 @@ BATCHES = (1, 2, 3, 7, 32)
 SIZES = (12, 7, 32, 48, 96, 224)
 """What to try for sizes that the model leaves open; a network with five halvings takes no image of 12."""
 
+USUAL = ("typical", "data")
+"""Kinds of cases that are like what people send."""
+
 _EDGES = {"normal": 8, "zeros": 2, "ones": 2, "constant": 8, "large": 8, "tiny": 2, "denormal": 2}
 """Kinds of cases, and their rows: where rows differ much, few say little of Keras' own error or a channel's size."""
 
