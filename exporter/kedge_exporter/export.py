@@ -19,6 +19,7 @@ from kedge_exporter.advice_graph import Subject
 from kedge_exporter.errors import UsageError
 from kedge_exporter.exact import with_reference
 from kedge_exporter.formats import check_size
+from kedge_exporter.hidden import hidden
 from kedge_exporter.input_statistics import input_statistics
 from kedge_exporter.inspect import inspect
 from kedge_exporter.progress import Progress
@@ -59,9 +60,10 @@ def export(
         phase.detail = f"{contents.class_name}, saved by Keras {contents.keras_version}, {contents.bytes:,} bytes"
     processes.expect(request.formats)
     with progress.phase("load") as phase:
-        # See the module's docstring.
-        from kedge_exporter import input_layers, keras_model, tracing  # noqa: PLC0415
-        from kedge_exporter.report import keras_graph  # noqa: PLC0415
+        with hidden("matplotlib"):
+            # See the module's docstring.
+            from kedge_exporter import input_layers, keras_model, tracing  # noqa: PLC0415
+            from kedge_exporter.report import keras_graph  # noqa: PLC0415
 
         loaded = keras_model.load(contents, request.custom, data)
         advice = advise(Subject(contents, loaded), is_strict=request.is_strict)
@@ -105,21 +107,20 @@ def export(
     draft = replace(draft, notes=(*draft.notes, *made.notes))
     if made.left_out:
         draft.write_golden([case for case in exact.cases if case.name not in made.left_out])
-    proven = made.proven
-    artifacts = tuple(one.artifact for one in proven)
+    artifacts = tuple(one.artifact for one in made.proven)
     if rows is not None:
         smaller = Quantizer(loaded, frozen, draft, rows, work, progress).run(artifacts)
         draft, artifacts = replace(draft, notes=(*draft.notes, *smaller.notes)), smaller.artifacts
     draft, artifacts = reproducible.check(draft, artifacts, work, progress)
-    layers = proving.look_inside(proven, progress)
+    layers = proving.look_inside(made.proven, progress)
     with progress.phase("publish") as phase:
-        manifest = publish(draft, artifacts, proven, layers)
+        manifest = publish(draft, artifacts, made.proven, layers)
         phase.detail = f"{manifest.name}, version {manifest.version}"
     return Exported(
         name=manifest.name,
         version=manifest.version,
         bundle=request.output / manifest.name / str(manifest.version),
-        formats=FormatResult.listing(artifacts, tuple(report for one in proven for report in one.reports)),
+        formats=FormatResult.listing(artifacts, tuple(report for one in made.proven for report in one.reports)),
         signature=manifest.signature,
         input_stats=stats,
         warnings=manifest.advice,
