@@ -55,7 +55,7 @@ def start(format_name: FormatName) -> "subprocess.Popen[str]":
         [sys.executable, "-P", "-m", "kedge_exporter.proof_worker", format_name],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=proof_environment(),
+        env=proof_environment(format_name),
         text=True,
     )
 
