@@ -74,7 +74,7 @@ def test_two_processes_write_the_same_bytes(runs: list[dict[str, dict[str, Any]]
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("stubborn", ["it computes in float16", "(Stubborn) stays float16", "hand its dtype argument on"]),
+        ("stubborn", ["it computes in float16", "(Stubborn) stays float16", "hand the dtype argument on"]),
         ("quantized", ["it computes in float16", "quantized by Keras"]),
     ],
 )

@@ -124,7 +124,7 @@ def test_the_same_request_is_found_wherever_its_files_lie(place: Path) -> None:
     found = find(asked()).exported
     assert found is not None
     assert found.bundle == Path("models/cnn/1")
-    assert [result.cases for result in found.formats] == [9, 9]
+    assert [result.cases for result in found.formats] == [17, 17]
     for path in ("cnn.keras", "samples.npz", "own.py", "beside.py"):
         (place / "elsewhere").mkdir(exist_ok=True)
         shutil.move(place / path, place / "elsewhere" / path)
@@ -256,7 +256,17 @@ def test_a_bundle_that_was_not_exported_twice_does_not_answer_for_it() -> None:
 def draft(request: ExportRequest, staged: Path) -> tuple[Draft, Manifest]:
     """What an export of the same has in hand when everything is proven."""
     manifest = read_manifest(Path("models/cnn/1"))
-    made = Draft(request, inspect(request.model), manifest.signature, (), manifest.budget, staged)
+    assert manifest.reference is not None
+    made = Draft(
+        request=request,
+        contents=inspect(request.model),
+        signature=manifest.signature,
+        input_stats=(),
+        budget=manifest.budget,
+        reference=manifest.reference,
+        draws=(),
+        staged=staged,
+    )
     # The modules that the export imported are not imported here.
     vars(made)["recipe"] = manifest.recipe
     return made, manifest
