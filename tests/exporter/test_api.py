@@ -255,7 +255,8 @@ def test_phases_are_printed_where_that_was_asked_for_and_nowhere_else(session: S
 def test_the_callers_process_keeps_its_signals_and_gets_rid_of_its_children(session: Session) -> None:
     assert session.outcomes["handlers are the same"]
     assert session.outcomes["processes"] == 1
-    assert set(session.left) <= {"export.log", "keras.json"}  # logs of what was refused
+    left = {name for name in session.left if not name.startswith("fontlist")}  # the caller's own Keras has matplotlib
+    assert left <= {"export.log", "keras.json"}  # logs of what was refused
 
 
 def test_live_models_that_cannot_be_exported_say_what_to_do(session: Session) -> None:
