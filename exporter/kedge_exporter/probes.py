@@ -1,5 +1,6 @@
 """Altered copies of every artifact: whether the proof could have failed, and what a softmax or sigmoid hides."""
 
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -56,6 +57,7 @@ class Probes:
         """Write the copies of one artifact; the weight that differs in the first, or None."""
         found = []
         home = self.work / f"copies-{artifact.name}"
+        shutil.rmtree(home, ignore_errors=True)  # of an artifact that did not run with several rows
         weight = None
         try:
             changed = changed_weight(self.draft.staged, artifact, home / "changed")

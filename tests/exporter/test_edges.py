@@ -1,6 +1,7 @@
 """An edge is left out only where Keras' own answers move as far as the artifact's differ."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -49,6 +50,8 @@ def settled(artifact: Artifact, answer: Answer, x: np.ndarray, actual: np.ndarra
     name, session = named.get("name", "ones-2"), named.get("session", "")
     rng = np.random.default_rng(0)
     cases = [case("typical-32", rng.uniform(0.1, 0.9, (32, 2)), answer), case(name, x, answer)]
+    if named.get("reference") == "none":
+        cases = [replace(one, reference={}) for one in cases]
     judge = Judge.of(cases, Budget.for_precision("float32"))
     compared = [judge.compare(cases[0], cases[0].outputs), judge.compare(cases[1], {"y": actual})]
     found = report("onnx", "cpu", compared).model_copy(update={"session": session})
@@ -138,3 +141,14 @@ def test_the_session_that_nobody_serves_has_no_veto_and_a_sentence(artifact: Art
     assert found.left_out == frozenset()
     assert "largest error" in found.proven[0].plain_failure
     assert found.proven[0].first_failure == ""
+
+
+def test_an_output_without_a_reference_is_measured_in_its_own_units(artifact: Artifact) -> None:
+    def count(x: np.ndarray) -> np.ndarray:  # float64 does not move it, so that it has no reference
+        return (x > 0).sum(axis=1, keepdims=True).astype(np.float32)
+
+    x = np.full((2, 2), 1e-39, np.float32)
+    found = settled(artifact, count, x, np.zeros((2, 1), np.float32), name="denormal-2", reference="none")
+    assert found.left_out == {"denormal-2"}
+    found = settled(artifact, count, x, np.full((2, 1), 99, np.float32), name="denormal-2", reference="none")
+    assert found.left_out == frozenset()
