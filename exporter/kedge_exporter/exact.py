@@ -10,7 +10,6 @@ from kedge_bundle.rounding import MOST, Reference, Yardstick
 from kedge_bundle.signature import Tensors
 from kedge_exporter.errors import ModelRefused
 from kedge_exporter.samples import USUAL, has_regrouped, regrouped
-from kedge_exporter.together import answer_together
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -141,7 +140,7 @@ def _answers(model: "LoadedModel", cases: list[Case]) -> dict[str, Tensors]:
     if not has_regrouped(cases):  # rows may mix, or there are none
         return {case.name: answer(case.inputs) for case in cases}
     moved = {case.name for case in regrouped(cases)}
-    answers = answer_together(answer, [case for case in cases if case.name not in moved])
+    answers = {case.name: answer(case.inputs) for case in cases if case.name not in moved}
     whole = [replace(case, outputs=answers[case.name]) for case in cases if case.name not in moved]
     return answers | {case.name: case.outputs for case in regrouped(whole)}
 
