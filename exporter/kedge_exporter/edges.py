@@ -17,11 +17,11 @@ from kedge_bundle.parity import OutputParity, ParityReport, report
 from kedge_bundle.rounding import FACTOR, Yardstick
 from kedge_bundle.signature import Tensors
 from kedge_exporter.errors import ModelRefused
+from kedge_exporter.exact import Exact, in_float64
+from kedge_exporter.proof_worker import PLAIN
 from kedge_exporter.samples import USUAL
-from kedge_exporter.sensitivity import PLAIN
 
 if TYPE_CHECKING:
-    from kedge_exporter.exact import Exact
     from kedge_exporter.keras_model import LoadedModel
     from kedge_exporter.proven import Proven
 
@@ -43,7 +43,7 @@ class Settled:
     notes: tuple[str, ...] = ()
 
 
-def settle(loaded: "LoadedModel", exact: "Exact", proven: "tuple[Proven, ...]") -> Settled:
+def settle(loaded: "LoadedModel", exact: Exact, proven: "tuple[Proven, ...]") -> Settled:
     """Leave out the edges on which Keras' own answers move as far as the artifacts' differ; all other failures stay."""
     failed = {
         (case.case, output.output): output
@@ -72,10 +72,10 @@ def settle(loaded: "LoadedModel", exact: "Exact", proven: "tuple[Proven, ...]") 
 
 def _is_on_the_edge(model: "LoadedModel", case: Case, failed: dict[str, OutputParity], yardstick: Yardstick) -> bool:
     """Whether every output that differs moves as far when the inputs are rounded another way."""
-    wide = model.precision == "float64"
+    as_asked = in_float64 if model.precision == "float64" else dict
     try:
-        still = model.answer(_as_asked(case.inputs, is_wide=wide))
-        moved = [model.answer(_as_asked(inputs, is_wide=wide)) for inputs in _rounded(case.inputs)]
+        still = model.answer(as_asked(case.inputs))
+        moved = [model.answer(as_asked(inputs)) for inputs in _rounded(case.inputs)]
     except ModelRefused:
         return False
     for name, found in failed.items():
@@ -127,12 +127,6 @@ def _below_normal_times(array: NDArray[Any], factor: float) -> NDArray[Any]:
     if array.dtype.kind != "f":
         return array
     return np.where(np.abs(array) < np.finfo(array.dtype).tiny, array * array.dtype.type(factor), array)
-
-
-def _as_asked(inputs: Tensors, *, is_wide: bool) -> Tensors:
-    if not is_wide:
-        return inputs
-    return {name: array.astype(np.float64) if array.dtype.kind == "f" else array for name, array in inputs.items()}
 
 
 def _without(one: "Proven", names: frozenset[str]) -> "Proven":

@@ -94,9 +94,12 @@ def _believed(loaded: "LoadedModel", model: "LoadedModel", answered: list[Case],
         if by_kind.get(kind, 0.0) > _FAIR
     ]
     kept = [case for case in answered if case.kind not in lost]
-    reference = Reference(precision="float64", unmoved=unmoved, probabilities=heads)
-    measured = {name: dict(by_kind) for name, by_kind in Yardstick.of(kept, reference).own.items()}
-    return Exact(model, kept, reference.model_copy(update={"own": measured}), tuple(notes))
+    # Only edges are lost, and no other kind is measured by them.
+    measured = {
+        name: {kind: error for kind, error in by_kind.items() if kind not in lost} for name, by_kind in own.items()
+    }
+    reference = Reference(precision="float64", own=measured, unmoved=unmoved, probabilities=heads)
+    return Exact(model, kept, reference, tuple(notes))
 
 
 def _heads(loaded: "LoadedModel") -> tuple[str, ...]:
@@ -135,7 +138,7 @@ def _answers(model: "LoadedModel", cases: list[Case]) -> dict[str, Tensors]:
     """The model's answers by case; once for rows that only moved."""
 
     def answer(inputs: Tensors) -> Tensors:
-        return model.answer(_wide(inputs))
+        return model.answer(in_float64(inputs))
 
     if not has_regrouped(cases):  # rows may mix, or there are none
         return {case.name: answer(case.inputs) for case in cases}
@@ -145,7 +148,8 @@ def _answers(model: "LoadedModel", cases: list[Case]) -> dict[str, Tensors]:
     return answers | {case.name: case.outputs for case in regrouped(whole)}
 
 
-def _wide(inputs: Tensors) -> Tensors:
+def in_float64(inputs: Tensors) -> Tensors:
+    """The inputs as the model in float64 takes them: floats are cast, which changes no value; the others stay."""
     return {name: array.astype(np.float64) if array.dtype.kind == "f" else array for name, array in inputs.items()}
 
 

@@ -11,12 +11,12 @@ from kedge_bundle.rounding import Reference
 from kedge_bundle.signature import Tensors
 from kedge_exporter.copies import NoWeight, Weight, changed_weight, without_heads
 from kedge_exporter.errors import ModelRefused
+from kedge_exporter.exact import Exact, in_float64
 from kedge_exporter.proof_worker import Probe
 from kedge_exporter.publish import Draft
 from kedge_exporter.sensitivity import CHANGED, LOGITS
 
 if TYPE_CHECKING:
-    from kedge_exporter.exact import Exact
     from kedge_exporter.keras_model import LoadedModel
 
 _ASKED = ("typical-7", "data-32")
@@ -42,7 +42,7 @@ class Probes:
     heads: tuple[str, ...]
 
     @classmethod
-    def prepare(cls, loaded: "LoadedModel", exact: "Exact", draft: Draft, work: Path) -> Self:
+    def prepare(cls, loaded: "LoadedModel", exact: Exact, draft: Draft, work: Path) -> Self:
         """Ask Keras, in both precisions, for the logits, and write the cases."""
         asked = [case for case in exact.cases if case.name in _ASKED] or exact.cases[:_FEW]
         changed = work / "changed.npz"
@@ -81,7 +81,7 @@ def _without_own(reference: Reference) -> Reference:
     return reference.model_copy(update={"own": {}, "probabilities": ()})
 
 
-def _logits(loaded: "LoadedModel", exact: "Exact", cases: list[Case]) -> tuple[list[Case], tuple[str, ...]]:
+def _logits(loaded: "LoadedModel", exact: Exact, cases: list[Case]) -> tuple[list[Case], tuple[str, ...]]:
     """The cases with logits where the model has a head, and the outputs that are logits now."""
     from kedge_exporter.logits import answer_logits  # noqa: PLC0415 (Keras; see `export.py`)
 
@@ -102,8 +102,7 @@ def _logits(loaded: "LoadedModel", exact: "Exact", cases: list[Case]) -> tuple[l
 def _with_reference(model: "LoadedModel", case: Case, heads: tuple[str, ...]) -> Case:
     from kedge_exporter.logits import answer_logits  # noqa: PLC0415
 
-    wide = {name: array.astype("float64") if array.dtype.kind == "f" else array for name, array in case.inputs.items()}
-    return replace(case, reference=case.reference | _only(heads, answer_logits(model, wide)))
+    return replace(case, reference=case.reference | _only(heads, answer_logits(model, in_float64(case.inputs))))
 
 
 def _only(names: tuple[str, ...], tensors: Tensors) -> Tensors:

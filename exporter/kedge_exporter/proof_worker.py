@@ -19,6 +19,9 @@ from kedge_bundle.replay import replay
 from kedge_bundle.runtimes import is_installed, open_runtime
 from kedge_bundle.store import Bundle, describe_file
 
+PLAIN = "graph optimization disabled"
+"""The session that is proven beside the one that serves."""
+
 _OPTIMIZING: tuple[FormatName, ...] = ("onnx", "tflite")
 """Their runtimes can do without: onnxruntime's graph optimizations, LiteRT's XNNPACK."""
 
@@ -128,8 +131,7 @@ def _report(
             found = replay(runtime, cases, manifest.judge(cases))
     except RunnerError as error:
         found = failed_report(artifact, str(error))
-    session = "" if options is None else f"graph optimization {options.graph_optimization}"
-    return found.model_copy(update={"session": session})
+    return found.model_copy(update={"session": "" if options is None else PLAIN})
 
 
 if __name__ == "__main__":

@@ -6,12 +6,10 @@ from kedge_bundle.manifest import Artifact
 from kedge_bundle.parity import ParityReport
 from kedge_exporter.copies import FACTOR, Weight
 from kedge_exporter.proof_worker import Findings
+from kedge_exporter.prove import could_not_run
 
 CHANGED, LOGITS = "changed weight", "logits"
 """What the copies are called."""
-
-PLAIN = "graph optimization disabled"
-"""The session that is proven beside the one that serves."""
 
 
 class Sensitivity(BaseModel):
@@ -47,7 +45,7 @@ def sensitivity(artifact: Artifact, weight: Weight | None, findings: Findings) -
         return Sensitivity(format=artifact.name, noticed=False, reason=reason)
     report = findings.probes.get(CHANGED)
     known = {"format": artifact.name, "weight": weight.name, "shape": weight.shape}
-    if report is None or not _ran(report):
+    if report is None or could_not_run(report):
         why = "it was not asked" if report is None else report.first_failure()
         return Sensitivity(**known, noticed=False, reason=f"the copy did not run: {why}")
     outputs = [output for case in report.cases for output in case.outputs]
@@ -68,7 +66,3 @@ def logits_report(findings: Findings) -> ParityReport | None:
     """The proof of the logits; None where nothing has a head."""
     report = findings.probes.get(LOGITS)
     return None if report is None else report.model_copy(update={"session": LOGITS})
-
-
-def _ran(report: ParityReport) -> bool:
-    return bool(report.cases) and all(case.outputs for case in report.cases)

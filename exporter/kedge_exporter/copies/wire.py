@@ -1,8 +1,7 @@
-"""Protobuf files as bytes: where the fields of a message stand, and the same bytes with some of them replaced.
+"""Protobuf files as bytes: the same bytes with some fields replaced.
 
 A model file is one message with hundreds of megabytes of weights in it. Parsed as a whole it would be held twice, and
 written again its maps would come in another order; here every byte stays that nobody meant to change.
-https://protobuf.dev/programming-guides/encoding/
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,8 +9,7 @@ from dataclasses import dataclass
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_WIDTHS = {_FIXED64: 8, _FIXED32: 4}
+from kedge_bundle import protobuf
 
 
 @dataclass(frozen=True, order=True)
@@ -52,23 +50,9 @@ def fields(data: mmap, message: Field | None = None, *numbers: int) -> Iterator[
         ValueError: the bytes are no message.
     """
     at, end = (0, len(data)) if message is None else (message.begin, message.end)
-    while at < end:
-        start = at
-        tag, at = _varint(data, at)
-        kind = tag & 7
-        if kind == _BYTES:
-            length, begin = _varint(data, at)
-            at = begin + length
-            if not numbers or tag >> 3 in numbers:
-                yield Field(start, begin, at, tag >> 3)
-        elif kind == _VARINT:
-            _, at = _varint(data, at)
-        elif kind in _WIDTHS:
-            at += _WIDTHS[kind]
-        else:
-            raise ValueError(f"a field of the unknown kind {kind}")
-    if at != end:
-        raise ValueError(f"a field reaches {at - end} bytes beyond its message")
+    for number, start, begin, last in protobuf.fields(data, at, end):
+        if not numbers or number in numbers:
+            yield Field(start, begin, last, number)
 
 
 def content(data: mmap, field: Field) -> bytes:
@@ -114,7 +98,7 @@ def _edited(view: memoryview, at: int, end: int, edits: list[tuple[tuple[Field, 
 
 
 def _head(number: int, length: int) -> bytes:
-    return _as_varint(number << 3 | _BYTES) + _as_varint(length)
+    return _as_varint(number << 3 | protobuf.BYTES) + _as_varint(length)
 
 
 def _as_varint(value: int) -> bytes:
@@ -124,15 +108,3 @@ def _as_varint(value: int) -> bytes:
         value >>= 7
     made.append(value)
     return bytes(made)
-
-
-def _varint(data: mmap, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while at < len(data) and shift < 70:  # noqa: PLR2004 (ten bytes of seven bits)
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:  # noqa: PLR2004 (the last byte has no continuation bit)
-            return value, at
-        shift += 7
-    raise ValueError("a number without an end")

@@ -17,6 +17,7 @@ from kedge_exporter.culprit.layer_values import OwnErrors, layer_values, own_err
 from kedge_exporter.culprit.points import Point, TracedGraph
 from kedge_exporter.culprit.probe import CannotProbe, Probe
 from kedge_exporter.errors import ModelRefused
+from kedge_exporter.exact import in_float64
 
 if TYPE_CHECKING:
     from kedge_exporter.keras_model import LoadedModel
@@ -113,8 +114,7 @@ class _Comparison:
     def _reference(self, inputs: Tensors, points: list[Point]) -> dict[str, NDArray[Any]]:
         if self.exact is None:
             return layer_values(self.loaded, inputs, points)
-        wide = {name: a.astype("float64") if a.dtype.kind == "f" else a for name, a in inputs.items()}
-        return layer_values(self.exact, wide, points)
+        return layer_values(self.exact, in_float64(inputs), points)
 
     def _layers(
         self,

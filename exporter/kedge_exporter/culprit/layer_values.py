@@ -53,14 +53,7 @@ def own_errors(
     Raises:
         ModelRefused: as for `layer_values`.
     """
-    own = OwnErrors()
-
-    def take(point: Point, tensor: Any) -> Any:  # noqa: ANN401
-        _compare(own, point, tensor, reference)
-        return tensor
-
-    _answer(model, inputs, points, take)
-    return own
+    return _measured(model, inputs, points, reference, lambda _point, tensor: tensor)
 
 
 def own_errors_apart(
@@ -71,22 +64,33 @@ def own_errors_apart(
     Raises:
         ModelRefused: as for `layer_values`.
     """
+
+    def right(point: Point, tensor: Any) -> Any:  # noqa: ANN401
+        value = tf.constant(reference[point.tensor].astype(tensor.dtype.as_numpy_dtype))
+        if hasattr(tensor, _MASK):
+            setattr(value, _MASK, getattr(tensor, _MASK))
+        return value
+
+    return _measured(model, inputs, points, reference, right)
+
+
+def _measured(
+    model: "LoadedModel",
+    inputs: Tensors,
+    points: Iterable[Point],
+    reference: Mapping[str, NDArray[Any]],
+    go_on_with: Callable[[Point, Any], Any],
+) -> OwnErrors:
+    """Keras' errors at the points; behind each, the model goes on with what `go_on_with` says."""
     own = OwnErrors()
 
-    def replace(point: Point, tensor: Any) -> Any:  # noqa: ANN401
-        _compare(own, point, tensor, reference)
-        right = tf.constant(reference[point.tensor].astype(tensor.dtype.as_numpy_dtype))
-        if hasattr(tensor, _MASK):
-            setattr(right, _MASK, getattr(tensor, _MASK))
-        return right
+    def take(point: Point, tensor: Any) -> Any:  # noqa: ANN401
+        own.errors[point.tensor] = errors_of(np.asarray(tensor.numpy()), reference[point.tensor])
+        own.dtypes[point.tensor] = tensor.dtype.name
+        return go_on_with(point, tensor)
 
-    _answer(model, inputs, points, replace)
+    _answer(model, inputs, points, take)
     return own
-
-
-def _compare(own: OwnErrors, point: Point, tensor: Any, reference: Mapping[str, NDArray[Any]]) -> None:  # noqa: ANN401
-    own.errors[point.tensor] = errors_of(np.asarray(tensor.numpy()), reference[point.tensor])
-    own.dtypes[point.tensor] = tensor.dtype.name
 
 
 def _answer(model: "LoadedModel", inputs: Tensors, points: Iterable[Point], take: Callable[[Point, Any], Any]) -> None:
