@@ -1,10 +1,12 @@
-"""How a Keras model is called with flat tensors, and what its inputs are called. Imports Keras."""
+"""How a Keras model is called with flat tensors, and what its inputs are called. Imports Keras and TensorFlow."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, get_args
 
 import keras
+import tensorflow as tf
 
 from kedge_bundle.signature import DType, Tensors, TensorSpec
 from kedge_exporter.errors import ModelRefused
@@ -20,6 +22,21 @@ class Calling:
     call: Callable[[list[Any]], Any]
     inputs: tuple[TensorSpec, ...]
     notes: tuple[str, ...] = ()
+
+
+@contextmanager
+def functions_inlined(*, are_inlined: bool = True) -> Iterator[None]:
+    """While entered, functions that TensorFlow would compile apart are plain ops of what calls them.
+
+    Keras lets XLA compile every grouped convolution and, called eagerly, anew in each call: minutes for a ConvNeXt that
+    answers in a second.
+    """
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(run_eagerly=are_inlined)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(run_eagerly=before)
 
 
 def functional_calling(model: Any, graph: Any) -> Calling:  # noqa: ANN401 (Keras ships no types)

@@ -50,6 +50,7 @@ def with_reference(loaded: "LoadedModel", cases: list[Case], *, why_not: str = "
         why_not: a reason known beforehand.
     """
     from kedge_exporter.precision import CannotRebuild, rebuild  # noqa: PLC0415 (Keras; see `export.py`)
+    from kedge_exporter.tracing import in_one_graph  # noqa: PLC0415
 
     if not why_not and loaded.precision == "float64":
         why_not = "the model computes in float64 itself"
@@ -59,7 +60,8 @@ def with_reference(loaded: "LoadedModel", cases: list[Case], *, why_not: str = "
         return Exact(None, cases, Reference(precision="float64"))  # integers and strings are compared exactly
     try:
         model = rebuild(loaded, "float64")
-        answers = _answers(model, cases)
+        # Eager answers would keep those of all layers to their end, twice as large as Keras' own.
+        answers = _answers(in_one_graph(model), cases)
         answered = [replace(case, reference=_floats(case, answers[case.name])) for case in cases]
     except (CannotRebuild, ModelRefused) as error:
         return _without(cases, str(error))

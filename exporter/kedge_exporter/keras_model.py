@@ -16,7 +16,7 @@ import tensorflow as tf
 from kedge_bundle.cases import as_tensor
 from kedge_bundle.signature import Signature, Tensors, TensorSpec
 from kedge_exporter import keras_repairs
-from kedge_exporter.calling import Calling, functional_calling, spec_of, subclassed_calling
+from kedge_exporter.calling import Calling, functional_calling, functions_inlined, spec_of, subclassed_calling
 from kedge_exporter.custom_module import import_custom, own_objects
 from kedge_exporter.errors import ModelRefused
 from kedge_exporter.input_layers import needed_value
@@ -54,7 +54,7 @@ class LoadedModel:
     notes: tuple[str, ...] = ()
 
     def answer(self, inputs: Tensors) -> Tensors:
-        """Keras' own answers: eager, not the traced graph; each (rows, ...).
+        """Keras' own answers: eager, not the traced graph (but of `tracing.in_one_graph`); each (rows, ...).
 
         Raises:
             ModelRefused: Keras cannot answer these inputs.
@@ -62,7 +62,8 @@ class LoadedModel:
         specs = self.signature.inputs
         try:
             tensors = [tf.constant(inputs[spec.name], _tf_dtype(spec.dtype)) for spec in specs]
-            answers = self.call(tensors)
+            with functions_inlined():
+                answers = self.call(tensors)
         except Exception as error:  # a model may raise anything
             raise ModelRefused(f"Keras cannot answer its own model: {describe(error)}") from error
         names = self.signature.output_names
@@ -179,7 +180,8 @@ def _named(model: Any, graph: Any | None, calling: Calling, own: dict[str, Any])
         raise ModelRefused(f"the model '{model.name}' has no inputs; a model to serve takes at least one")
     try:
         needed = [None for _ in calling.inputs] if graph is None else [needed_value(graph, t) for t in graph.inputs]
-        answer = calling.call([_probe(*pair) for pair in zip(calling.inputs, needed, strict=True)])
+        with functions_inlined():
+            answer = calling.call([_probe(*pair) for pair in zip(calling.inputs, needed, strict=True)])
     except Exception as error:  # a model may raise anything
         shapes = ", ".join(f"'{spec.name}' {spec.describe_shape()}" for spec in calling.inputs)
         raise ModelRefused(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from kedge_bundle.cases import as_tensor
 from kedge_bundle.signature import Tensors
 from kedge_exporter.advice_graph import exact_class
+from kedge_exporter.calling import functions_inlined
 from kedge_exporter.errors import ModelRefused
 from kedge_exporter.input_layers import readings
 from kedge_exporter.keras_model import describe
@@ -76,7 +77,7 @@ def answer_with_logits(loaded: "LoadedModel", inputs: Tensors) -> tuple[Tensors,
     """
     specs, names = loaded.signature.inputs, loaded.signature.output_names
     try:
-        with _carried_on(loaded):
+        with _carried_on(loaded), functions_inlined():
             tensors = loaded.call([tf.constant(inputs[spec.name], tf.as_dtype(spec.dtype)) for spec in specs])
     except Exception as error:  # a model may raise anything
         raise ModelRefused(f"Keras cannot answer its own model: {describe(error)}") from error

@@ -108,14 +108,8 @@ def _answer(model: "LoadedModel", inputs: Tensors, points: Iterable[Point], take
             raise ValueError(f"{call.layer} ({call.class_name}) is called where {traced} was, when it was traced")
         return take(point, tensor)
 
-    # Keras compiles grouped convolutions, anew in every call: a minute for a ConvNeXt that answers in a second.
-    was_eager = tf.config.functions_run_eagerly()
-    tf.config.run_functions_eagerly(run_eagerly=True)
-    try:
-        with watched(visit):
-            model.answer(inputs)
-    finally:
-        tf.config.run_functions_eagerly(run_eagerly=was_eager)
+    with watched(visit):
+        model.answer(inputs)
 
 
 def _is_number(tensor: Any) -> bool:  # noqa: ANN401
