@@ -19,6 +19,7 @@ from kedge_exporter import keras_repairs
 from kedge_exporter.calling import Calling, functional_calling, functions_inlined, spec_of, subclassed_calling
 from kedge_exporter.custom_module import import_custom, own_objects
 from kedge_exporter.errors import ModelRefused
+from kedge_exporter.forgetting import forgetting
 from kedge_exporter.input_layers import needed_value
 from kedge_exporter.inspect import Contents
 from kedge_exporter.naming import structure_names
@@ -62,7 +63,7 @@ class LoadedModel:
         specs = self.signature.inputs
         try:
             tensors = [tf.constant(inputs[spec.name], _tf_dtype(spec.dtype)) for spec in specs]
-            with functions_inlined():
+            with functions_inlined(), forgetting():
                 answers = self.call(tensors)
         except Exception as error:  # a model may raise anything
             raise ModelRefused(f"Keras cannot answer its own model: {describe(error)}") from error

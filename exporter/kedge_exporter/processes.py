@@ -8,8 +8,6 @@ import os
 import signal
 from pathlib import Path
 
-from kedge_bundle.manifest import FormatName
-
 _FOR_EXPORT = {
     "KERAS_BACKEND": "tensorflow",
     "CUDA_VISIBLE_DEVICES": "-1",
@@ -21,11 +19,6 @@ _FOR_EXPORT = {
     "ORT_DISABLE_TELEMETRY": "1",
     # HDF5 loads no filter plugins, from wherever: https://support.hdfgroup.org/documentation/hdf5/latest/_h5_p_l__u_g.html
     "HDF5_PLUGIN_PRELOAD": "::",
-}
-_FOR_TENSORFLOW = {
-    # glibc keeps large blocks that were freed once; beside the process that converts, they go back to the machine.
-    # https://www.gnu.org/software/libc/manual/html_node/Malloc-Tunable-Parameters.html
-    "MALLOC_MMAP_THRESHOLD_": str(2**18),
 }
 _NOT_FOR_PROOF = ("TF_ENABLE_ONEDNN_OPTS",)
 """A runtime is proven as it will serve, with its own defaults."""
@@ -43,11 +36,6 @@ def export_environment(work: Path) -> dict[str, str]:
 def runtime_environment() -> dict[str, str]:
     """The environment of a process that runs artifacts as the server will."""
     return {name: value for name, value in os.environ.items() if name not in _NOT_FOR_PROOF}
-
-
-def proof_environment(format_name: FormatName) -> dict[str, str]:
-    """The environment of a process that proves artifacts of this format; TensorFlow's memory counts, its speed not."""
-    return runtime_environment() | (_FOR_TENSORFLOW if format_name == "saved_model" else {})
 
 
 def describe_exit(code: int) -> str:

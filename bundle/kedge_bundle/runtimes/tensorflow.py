@@ -1,9 +1,8 @@
 """SavedModel artifacts in TensorFlow."""
 
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-import numpy as np
 import tensorflow as tf
 
 from kedge_bundle.errors import ArtifactUnloadable, DeviceUnavailable
@@ -15,7 +14,11 @@ _SIGNATURE = "serving_default"
 
 
 class TensorflowRuntime(Runtime):
-    """A loaded SavedModel; safe to run from several threads."""
+    """A loaded SavedModel; safe to run from several threads.
+
+    It runs in a session, as TensorFlow Serving runs it: `tf.saved_model.load` would copy every constant into functions
+    that the process never gives back.
+    """
 
     is_thread_safe: ClassVar[bool] = True
 
@@ -27,23 +30,44 @@ class TensorflowRuntime(Runtime):
             raise DeviceUnavailable(
                 "the GPU was asked for, but TensorFlow sees none; install kedge[tensorflow-gpu] on a host with CUDA"
             )
-        self._tf_device = "/GPU:0" if wants_gpu else "/CPU:0"
+        self._session = tf.compat.v1.Session(graph=tf.Graph(), config=_session_config(self.options.threads, wants_gpu))
         try:
-            with tf.device(self._tf_device):
-                self._model = tf.saved_model.load(str(path))
-                self._call = self._model.signatures[_SIGNATURE]
-        except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+            self._call = self._loaded(path)
+        except (OSError, ValueError, KeyError, RuntimeError, tf.errors.OpError) as error:
+            self._session.close()
             raise ArtifactUnloadable(
                 f"TensorFlow {tf.__version__} refuses the SavedModel in {path}: {error}"
             ) from error
         give_back()
         self.device = "cuda:0" if wants_gpu else "cpu"
 
+    def _loaded(self, path: Path) -> Any:  # noqa: ANN401 (TensorFlow ships no types)
+        """What answers arrays in the order of the artifact's inputs with arrays in that of its outputs."""
+        with self._session.graph.as_default():
+            meta = tf.compat.v1.saved_model.load(self._session, [tf.saved_model.SERVING], str(path))
+        signature = meta.signature_def[_SIGNATURE]
+        return self._session.make_callable(
+            [signature.outputs[own].name for own in self.artifact.outputs.values()],
+            feed_list=[signature.inputs[own].name for own in self.artifact.inputs.values()],
+        )
+
     def _run(self, inputs: Tensors) -> Tensors:
-        with tf.device(self._tf_device):
-            feeds = {self.artifact.inputs[name]: tf.constant(array) for name, array in inputs.items()}
-            answers = self._call(**feeds)
-        return {name: np.asarray(answers[own].numpy()) for name, own in self.artifact.outputs.items()}
+        answers = self._call(*(inputs[name] for name in self.artifact.inputs))
+        return dict(zip(self.artifact.outputs, answers, strict=True))
+
+    def close(self) -> None:
+        """Give back the graph and its weights."""
+        self._session.close()
+        del self._call
+        give_back()
+
+
+def _session_config(threads: int, wants_gpu: bool) -> Any:  # noqa: ANN401, FBT001
+    config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=threads, inter_op_parallelism_threads=1)
+    config.allow_soft_placement = True  # strings are looked up on the CPU
+    if not wants_gpu:
+        config.device_count["GPU"] = 0
+    return config
 
 
 def _configure(threads: int) -> None:

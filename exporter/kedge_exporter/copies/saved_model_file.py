@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from mmap import mmap
+from typing import Any
 
 import tensorflow as tf  # noqa: TID253 (this and the following: the module of this format)
 from tensorflow.core.framework.function_pb2 import FunctionDef  # noqa: TID253
@@ -14,10 +15,12 @@ from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef  # noqa: TID253
 from kedge_exporter.copies import wire
 from kedge_exporter.copies.flow import Constant, Flow, Step
 
-NODES, RETURNS = 3, 4
-"""Field numbers of FunctionDef (`function.proto`); those of the other messages follow."""
-_SIGNATURE = 1
-_META_GRAPHS, _GRAPH, _SIGNATURES, _MAIN_NODES, _LIBRARY, _FUNCTIONS = 2, 2, 5, 1, 2, 1
+_META_GRAPHS, _GRAPH, _SIGNATURES = 2, 2, 5
+"""Field numbers of SavedModel and MetaGraphDef."""
+NODES, _LIBRARY, _FUNCTIONS = 1, 2, 1
+"""Of GraphDef and its library."""
+_SIGNATURE, _BODY, _RETURNS = 1, 3, 4
+"""Of FunctionDef."""
 
 _CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
 
@@ -44,29 +47,20 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """Something that a function returns: its name, the tensor that it stands for, and where the file says so."""
-
-    name: str
-    reference: str
-    field: wire.Field
-
-
-@dataclass(frozen=True)
 class Function:
-    """A function of the library, or the main graph, which takes and returns nothing.
+    """A function of the library, or the graph itself, which takes and returns nothing.
 
     Attributes:
         path: the fields around its nodes.
         nodes: in the file's order.
         arguments: the names of its arguments.
-        returns: in the order in which callers count them.
+        returns: the tensors that it returns, in the order in which callers count them.
     """
 
     path: tuple[wire.Field, ...]
     nodes: tuple[Node, ...]
     arguments: tuple[str, ...] = ()
-    returns: tuple[Answer, ...] = ()
+    returns: tuple[str, ...] = ()
 
     @cached_property
     def by_name(self) -> dict[str, Node]:
@@ -90,15 +84,6 @@ class Function:
             return f"{name}:{rest.rpartition(':')[2] or 0}"
         return name
 
-    def source(self, reference: str) -> tuple[Node | None, int]:
-        """The node whose values a reference stands for, behind any Identity, and which of its outputs."""
-        node = self.by_name.get(reference.partition(":")[0])
-        while node is not None and node.op == "Identity":
-            reference = node.reads[0]
-            node = self.by_name.get(reference.partition(":")[0])
-        last = reference.rpartition(":")[2]
-        return node, int(last) if last.isdigit() else 0
-
 
 class SavedModelFile:
     """A SavedModel with one signature to look at."""
@@ -107,35 +92,46 @@ class SavedModelFile:
         self.data = data
         meta_graph = next(wire.fields(data, None, _META_GRAPHS))
         graph = next(wire.fields(data, meta_graph, _GRAPH))
-        library = next(wire.fields(data, graph, _LIBRARY))
         around = (meta_graph, graph)
-        self._main = Function(around, tuple(self._nodes(graph, _MAIN_NODES)))
-        functions = (self._function((*around, library, field)) for field in wire.fields(data, library, _FUNCTIONS))
+        self.graph = Function(around, tuple(self._nodes(graph, NODES)))
+        functions = (
+            self._function((*around, library, field))
+            for library in wire.fields(data, graph, _LIBRARY)
+            for field in wire.fields(data, library, _FUNCTIONS)
+        )
         self._functions = dict(functions)
         entries = (
-            MetaGraphDef.SignatureDefEntry.FromString(wire.content(data, field))
+            ((meta_graph, field), MetaGraphDef.SignatureDefEntry.FromString(wire.content(data, field)))
             for field in wire.fields(data, meta_graph, _SIGNATURES)
         )
-        self._outputs = next(entry.value.outputs for entry in entries if entry.key == signature)
+        self._signature_path, self._signature = next(found for found in entries if found[1].key == signature)
         self.places: dict[str, tuple[wire.Field, ...]] = {}
 
     def is_float(self, output: str) -> bool:
         """Whether an output of the signature holds floats."""
         return bool(tf.as_dtype(self._outputs[output].dtype).is_floating)
 
-    def answering(self, output: str) -> tuple[Function, int]:
-        """The innermost function that an output of the signature comes from, and which of its answers it is."""
-        node, number = self._main.source(self._outputs[output].name)
-        while node is not None and node.op in _CALLS:
-            function, answer = self._functions[node.bodies[0]], number
-            node, number = function.source(function.returns[answer].reference)
-        return function, answer
+    def answer(self, output: str) -> str:
+        """The tensor of the graph that an output of the signature is."""
+        return self.graph.tensor(self._outputs[output].name)
+
+    def with_answers(self, tensors: dict[str, str]) -> wire.Edit:
+        """The edit that lets outputs of the signature be other tensors of the graph, `node:0`."""
+        entry = MetaGraphDef.SignatureDefEntry()
+        entry.CopyFrom(self._signature)
+        for output, tensor in tensors.items():
+            entry.value.outputs[output].name = tensor
+        return wire.Edit(self._signature_path, bytes(entry.SerializeToString(deterministic=True)))
 
     def flow(self, outputs: tuple[str, ...]) -> Flow:
         """What flows to these outputs of the signature; notes where each constant stands."""
-        flow = Flow(outputs=[self._main.tensor(self._outputs[output].name) for output in outputs])
-        self._add(flow, self._main, "")
+        flow = Flow(outputs=[self.answer(output) for output in outputs])
+        self._add(flow, self.graph, "")
         return flow
+
+    @property
+    def _outputs(self) -> Any:  # noqa: ANN401 (protobuf's map)
+        return self._signature.value.outputs
 
     def _add(self, flow: Flow, function: Function, scope: str) -> None:
         """Add a function to the flow, with what it calls; `scope` tells one call from another."""
@@ -163,17 +159,17 @@ class SavedModelFile:
         inputs = given[len(given) - len(body.arguments) :]
         for read, argument in zip(inputs, body.arguments, strict=True):
             flow.steps.append(Step("Identity", (read,), (scope + argument,)))
-        return [scope + body.tensor(answer.reference) for answer in body.returns]
+        return [scope + body.tensor(reference) for reference in body.returns]
 
     def _function(self, path: tuple[wire.Field, ...]) -> tuple[str, Function]:
         signature = OpDef.FromString(wire.content(self.data, next(wire.fields(self.data, path[-1], _SIGNATURE))))
         returns = {}
-        for field in wire.fields(self.data, path[-1], RETURNS):
+        for field in wire.fields(self.data, path[-1], _RETURNS):
             entry = FunctionDef.RetEntry.FromString(wire.content(self.data, field))
-            returns[entry.key] = Answer(entry.key, entry.value, field)
+            returns[entry.key] = entry.value
         return signature.name, Function(
             path,
-            tuple(self._nodes(path[-1], NODES)),
+            tuple(self._nodes(path[-1], _BODY)),
             tuple(argument.name for argument in signature.input_arg),
             tuple(returns[answer.name] for answer in signature.output_arg),
         )
