@@ -102,8 +102,7 @@ def export(
         data_sha256=data_sha256,
     )
     draft.write_golden(exact.cases)
-    proving = Proving(loaded, exact, frozen, draft, work)
-    made = proving.run(processes, progress)
+    made = Proving(loaded, exact, frozen, draft, work).run(processes, progress)
     draft = replace(draft, notes=(*draft.notes, *made.notes))
     if made.left_out:
         draft.write_golden([case for case in exact.cases if case.name not in made.left_out])
@@ -112,9 +111,8 @@ def export(
         smaller = Quantizer(loaded, frozen, draft, rows, work, progress).run(artifacts)
         draft, artifacts = replace(draft, notes=(*draft.notes, *smaller.notes)), smaller.artifacts
     draft, artifacts = reproducible.check(draft, artifacts, work, progress)
-    layers = proving.look_inside(made.proven, progress)
     with progress.phase("publish") as phase:
-        manifest = publish(draft, artifacts, made.proven, layers)
+        manifest = publish(draft, artifacts, made.proven, made.layers)
         phase.detail = f"{manifest.name}, version {manifest.version}"
     return Exported(
         name=manifest.name,

@@ -8,6 +8,11 @@ import os
 import signal
 from pathlib import Path
 
+_ONE_ARENA = {
+    # glibc keeps what each thread freed for that thread; a few large threads do not need it, and memory counts.
+    # https://www.gnu.org/software/libc/manual/html_node/Memory-Allocation-Tunables.html
+    "MALLOC_ARENA_MAX": "1",
+}
 _FOR_EXPORT = {
     "KERAS_BACKEND": "tensorflow",
     "CUDA_VISIBLE_DEVICES": "-1",
@@ -17,6 +22,7 @@ _FOR_EXPORT = {
     "TF_USE_LEGACY_KERAS": "0",
     # The converter's check loads the file in onnxruntime, which would report that to its maker.
     "ORT_DISABLE_TELEMETRY": "1",
+    **_ONE_ARENA,
     # HDF5 loads no filter plugins, from wherever: https://support.hdfgroup.org/documentation/hdf5/latest/_h5_p_l__u_g.html
     "HDF5_PLUGIN_PRELOAD": "::",
 }
@@ -36,6 +42,11 @@ def export_environment(work: Path) -> dict[str, str]:
 def runtime_environment() -> dict[str, str]:
     """The environment of a process that runs artifacts as the server will."""
     return {name: value for name, value in os.environ.items() if name not in _NOT_FOR_PROOF}
+
+
+def proof_environment() -> dict[str, str]:
+    """The environment of a process that proves: as it will serve, but for memory beside the process that converts."""
+    return runtime_environment() | _ONE_ARENA
 
 
 def describe_exit(code: int) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from kedge_bundle.manifest import FormatName
-from kedge_exporter.processes import runtime_environment
+from kedge_exporter.processes import proof_environment
 
 _SLOW_TO_IMPORT: tuple[FormatName, ...] = ("saved_model",)
 
@@ -55,7 +55,7 @@ def start(format_name: FormatName) -> "subprocess.Popen[str]":
         [sys.executable, "-P", "-m", "kedge_exporter.proof_worker", format_name],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=runtime_environment(),
+        env=proof_environment(),
         text=True,
     )
 

@@ -1,6 +1,6 @@
 """From the traced model to formats with verdicts: convert, prove, look at the edges, name the layer that is wrong."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,11 +35,13 @@ class Made:
     Attributes:
         proven: in the order in which they were asked for.
         left_out: the names of cases that are not judged.
+        layers: how the error grows from layer to layer, in every format in which layers can be seen.
         notes: what the user should know of the formats and their proofs.
     """
 
     proven: tuple[Proven, ...]
     left_out: frozenset[str]
+    layers: tuple[LayerCurve, ...]
     notes: tuple[str, ...]
 
 
@@ -75,27 +77,28 @@ class Proving:
         with ThreadPoolExecutor(len(formats)) as pool:
             workshop = Workshop(self.frozen, self.draft, prover, pool, progress, probes)
             begun = [workshop.begin(name) for name in formats]
+            # The last proofs still run.
+            layers = self._look_inside(tuple(artifact for artifact, _ in begun), progress)
             proven = tuple(workshop.finish(artifact, proof) for artifact, proof in begun)
         settled = settle(self.loaded, self.exact, proven)
         self._require_proof(settled.proven, progress)
         blind = map(_blindness, _blind(settled.proven))
         plain = map(_without_optimizations, (one for one in settled.proven if one.plain_failure))
-        return Made(settled.proven, settled.left_out, (*workshop.notes, *settled.notes, *plain, *blind))
+        again = [
+            one.artifact for (first, _), one in zip(begun, proven, strict=True) if one.artifact.files != first.files
+        ]
+        inside = {curve.format: curve for curve in (*layers, *self._curves(_with_layers(again)))}
+        notes = (*workshop.notes, *settled.notes, *plain, *blind)
+        return Made(settled.proven, settled.left_out, tuple(inside.values()), notes)
 
-    def look_inside(self, proven: tuple[Proven, ...], progress: Progress) -> tuple[LayerCurve, ...]:
-        """How the error grows from layer to layer, in every format in which layers can be seen."""
+    def _look_inside(self, artifacts: Iterable[Artifact], progress: Progress) -> tuple[LayerCurve, ...]:
         with progress.phase("look inside") as phase:
-            curves = self.curves(tuple(one.artifact for one in proven if one.artifact.format != "saved_model"))
+            curves = self._curves(_with_layers(artifacts))
             phase.detail = f"{sum(len(curve.layers) for curve in curves)} layers compared"
         return curves
 
-    def curves(self, artifacts: tuple[Artifact, ...], *, local: bool = False) -> tuple[LayerCurve, ...]:
-        """How the error grows from layer to layer.
-
-        Args:
-            artifacts: whose.
-            local: whether every layer is also measured by itself, which takes longer.
-        """
+    def _curves(self, artifacts: tuple[Artifact, ...], *, local: bool = False) -> tuple[LayerCurve, ...]:
+        """How the error grows from layer to layer; `local`: each is also measured by itself, which takes longer."""
         from kedge_exporter.culprit.compare import layer_curve  # noqa: PLC0415 (Keras; see `export.py`)
 
         return tuple(
@@ -110,7 +113,7 @@ class Proving:
         if not failed:
             return
         with progress.phase("find the layer"):
-            curves = self.curves(tuple(one.artifact for one in failed), local=True)
+            curves = self._curves(tuple(one.artifact for one in failed), local=True)
         sentences = [
             f"{one.artifact.name}: {one.first_failure}; {explain(curve)}"
             for one, curve in zip(failed, curves, strict=True)
@@ -124,6 +127,11 @@ class Proving:
         case = case or self.exact.cases[0]
         rows = min(_SAMPLE_ROWS, _rows(case)) if artifact.batch == "dynamic" else artifact.batch
         return {name: array[:rows] for name, array in case.inputs.items()}
+
+
+def _with_layers(artifacts: Iterable[Artifact]) -> tuple[Artifact, ...]:
+    """A SavedModel is the traced graph itself."""
+    return tuple(artifact for artifact in artifacts if artifact.format != "saved_model")
 
 
 def _rows(case: Case) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from kedge_bundle.manifest import Artifact, FormatName
 from kedge_bundle.memory import give_back
 from kedge_exporter.errors import FormatImpossible, ModelRefused
-from kedge_exporter.formats import convert
+from kedge_exporter.formats import convert, make_ready
 from kedge_exporter.probes import Probes
 from kedge_exporter.progress import Progress
 from kedge_exporter.prove import Prover, could_not_run
@@ -57,6 +57,7 @@ class Workshop:
             give_back()
             proof = self._begin_proof(artifact)
         if format_name == "saved_model" and self.draft.contents.weight_bytes < _SMALL_BYTES:
+            make_ready(self.draft.request.formats)
             wait([proof])
         return artifact, proof
 

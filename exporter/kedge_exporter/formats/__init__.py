@@ -50,6 +50,12 @@ def check_size(weight_bytes: int) -> None:
         )
 
 
+def make_ready(format_names: tuple[FormatName, ...]) -> None:
+    """Import what these formats are made with: most of a second, well spent where a proof is waited for."""
+    for name in format_names:
+        import_module(_MODULES[name])
+
+
 def convert(format_name: FormatName, frozen: "Frozen", directory: Path, options: ConvertOptions) -> Artifact:
     """Write the model into `directory` in one format.
 

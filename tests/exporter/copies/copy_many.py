@@ -6,11 +6,14 @@ The files stay in WORK/<model>, their copies in WORK/<model>/<format>; what each
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+from tensorflow.core.framework.graph_pb2 import GraphDef
+from tensorflow.core.framework.node_def_pb2 import NodeDef
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from kedge_bundle.manifest import FORMATS, Artifact, Manifest, RuntimeOptions, Source, Toolchain
@@ -68,14 +71,18 @@ def answers(directory: Path, artifact: Artifact, signature: Signature, prefix: s
     return found
 
 
+def _bodies(graph_def: GraphDef) -> list[Sequence[NodeDef]]:
+    """The nodes of a graph, and those of each of its functions."""
+    return [graph_def.node, *(function.node_def for function in graph_def.library.function)]
+
+
 def changed_nodes(before: Path, after: Path) -> list[str]:
     """Which nodes differ between two files of SavedModels, read by TensorFlow's own messages; nothing else may."""
     old, new = (SavedModel.FromString(path.read_bytes()) for path in (before, after))
     found = []
     for old_graph, new_graph in zip(old.meta_graphs, new.meta_graphs, strict=True):
-        functions = zip(old_graph.graph_def.library.function, new_graph.graph_def.library.function, strict=True)
-        for function, other in functions:
-            for node, same in zip(function.node_def, other.node_def, strict=True):
+        for nodes, others in zip(_bodies(old_graph.graph_def), _bodies(new_graph.graph_def), strict=True):
+            for node, same in zip(nodes, others, strict=True):
                 if node != same:
                     found.append(node.name)
                     same.CopyFrom(node)
