@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+from tensorflow.python.framework import convert_to_constants
 
 from kedge_bundle.signature import Signature, TensorSpec
 from kedge_exporter.calling import functions_inlined
@@ -25,12 +25,26 @@ _PASSING = {"Const", "Placeholder", "Cast", "Identity"}
 
 
 @dataclass(frozen=True)
+class Function:
+    """A graph between its inputs and its outputs.
+
+    Attributes:
+        graph: a `tf.Graph`.
+        inputs: its placeholders.
+        outputs: its tensors.
+    """
+
+    graph: Any
+    inputs: list[Any]
+    outputs: list[Any]
+
+
+@dataclass(frozen=True)
 class Frozen:
     """A graph without variables.
 
     Attributes:
-        function: the frozen concrete function; called by position, in the order of `function.inputs`: the
-            placeholders of the model's inputs, and the handles of its tables.
+        function: the graph, from the placeholders of the model's inputs and the handles of its tables to its answers.
         signature: names, dtypes and shapes as traced; the batch may be fixed.
         arguments: Keras input name -> name of the placeholder.
         output_order: Keras output names in the order in which `function` answers.
@@ -43,7 +57,7 @@ class Frozen:
         calls: the calls of its layers, in the order in which they ended, with their answers' names in the graph.
     """
 
-    function: Any
+    function: Function
     signature: Signature
     arguments: dict[str, str]
     output_order: tuple[str, ...]
@@ -105,9 +119,7 @@ def trace(loaded: LoadedModel, batch: int | None = None, *, is_inlined: bool = F
     try:
         with tf.device("/CPU:0"), functions_inlined(are_inlined=is_inlined), recorded() as recording:
             traced = tf.function(serve, autograph=False).get_concrete_function(specs)
-        # Lowered control flow gives recurrent networks ONNX files that do not load.
-        function = convert_variables_to_constants_v2(traced, lower_control_flow=False)
-        _keep_shapes(traced.graph, function.graph)
+        function = _frozen(traced)
     except Exception as error:  # tracing runs the model's code, which may raise anything
         raise ModelRefused(f"the model cannot be traced into a graph: {describe(error)}") from error
     outputs = tuple(_traced_spec(spec, traced.structured_outputs[spec.name]) for spec in signature.outputs)
@@ -148,6 +160,31 @@ def in_one_graph(loaded: LoadedModel) -> LoadedModel:
 def _kept(frozen: Any) -> frozenset[str]:  # noqa: ANN401 (TensorFlow ships no types)
     """The names of the operations that answer what they did before freezing."""
     return frozenset(operation.name for operation in frozen.get_operations() if operation.type not in _LOOPS)
+
+
+def _frozen(traced: Any) -> Function:  # noqa: ANN401 (TensorFlow ships no types)
+    """The graph of a concrete function with its variables as constants.
+
+    What `convert_variables_to_constants_v2` does, less its last step: it would make a function of the graph again, which
+    copies all weights ten times more.
+    """
+    # Lowered control flow gives recurrent networks ONNX files that do not load.
+    converted = convert_to_constants._FunctionConverterDataInEager(  # noqa: SLF001 (no public way stops there)
+        func=traced, lower_control_flow=False, aggressive_inlining=False
+    )
+    graph_def, constants = convert_to_constants._replace_variables_by_constants(converted)  # noqa: SLF001
+    with tf.Graph().as_default() as graph:
+        tf.import_graph_def(graph_def, name="")
+    captured = {id(traced.graph.internal_captures[index]) for index in constants}
+    inputs = [tensor for tensor in traced.inputs if id(tensor) not in captured]
+    for tensor in inputs:
+        graph.get_tensor_by_name(tensor.name).set_shape(tensor.shape)
+    _keep_shapes(traced.graph, graph)
+    return Function(
+        graph,
+        [graph.get_tensor_by_name(tensor.name) for tensor in inputs],
+        [graph.get_tensor_by_name(tensor.name) for tensor in traced.outputs],
+    )
 
 
 def _keep_shapes(traced: Any, frozen: Any) -> None:  # noqa: ANN401 (TensorFlow ships no types)
