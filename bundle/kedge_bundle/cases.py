@@ -42,7 +42,7 @@ class Case:
         return self.name.partition("-")[0]
 
 
-def write_cases(path: Path, cases: list[Case]) -> None:
+def write_cases(path: Path, cases: list[Case], *, is_compressed: bool = True) -> None:
     """Write cases to an `.npz` whose members are `<case>/input/<name>`, `<case>/output/<name>`, and `reference`."""
     arrays: dict[str, NDArray[np.generic]] = {}
     for case in cases:
@@ -51,7 +51,7 @@ def write_cases(path: Path, cases: list[Case]) -> None:
                 # Object arrays need pickle, which we never load; fixed-width bytes carry strings as well.
                 arrays[f"{case.name}/{side}/{name}"] = array.astype(np.bytes_) if array.dtype == object else array
     with path.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+        (np.savez_compressed if is_compressed else np.savez)(file, allow_pickle=False, **arrays)
 
 
 def read_cases(path: Path) -> list[Case]:

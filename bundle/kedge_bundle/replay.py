@@ -1,6 +1,7 @@
 """Run cases through a runtime and compare with what Keras answered: the proof, the self-test and `verify-model`."""
 
 from collections.abc import Iterable
+from typing import Protocol
 
 from kedge_bundle.cases import Case
 from kedge_bundle.errors import RunFailed
@@ -9,12 +10,26 @@ from kedge_bundle.judge import Judge
 from kedge_bundle.manifest import Artifact, RuntimeOptions
 from kedge_bundle.parity import CaseParity, ParityReport, report
 from kedge_bundle.runtimes import open_runtime
-from kedge_bundle.runtimes.base import Runtime
-from kedge_bundle.signature import row_count
+from kedge_bundle.signature import Tensors, row_count
 from kedge_bundle.store import Bundle
 
 
-def replay(runtime: Runtime, cases: Iterable[Case], judge: Judge) -> ParityReport:
+class Answering(Protocol):
+    """What can be replayed: a `Runtime`, or what one has answered."""
+
+    @property
+    def artifact(self) -> Artifact:
+        """What answers."""
+
+    @property
+    def device(self) -> str:
+        """Where."""
+
+    def run(self, inputs: Tensors) -> Tensors:
+        """See `Runtime.run`."""
+
+
+def replay(runtime: Answering, cases: Iterable[Case], judge: Judge) -> ParityReport:
     """Run every case and compare every output by name. A run that fails is a failed case, not an exception."""
     name = runtime.artifact.name
     compared: list[CaseParity] = []

@@ -5,19 +5,20 @@ Keras and TensorFlow come in only after the file was read as data; that is why t
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from kedge_bundle.cases import read_npz
+from kedge_bundle.cases import Case, read_npz
 from kedge_bundle.errors import SamplesInvalid
 from kedge_bundle.memory import give_back
 from kedge_bundle.rounding import Reference
 from kedge_bundle.signature import Signature, Tensors
 from kedge_bundle.stats import InputStats
 from kedge_bundle.store import sha256_of
-from kedge_exporter import reproducible
+from kedge_exporter import rehearsal, reproducible
 from kedge_exporter.advice import advise
 from kedge_exporter.advice_graph import Subject
 from kedge_exporter.errors import UsageError
-from kedge_exporter.exact import with_reference
+from kedge_exporter.exact import Exact, with_reference
 from kedge_exporter.formats import check_size
 from kedge_exporter.hidden import hidden
 from kedge_exporter.input_statistics import input_statistics
@@ -32,6 +33,11 @@ from kedge_exporter.quantize_rows import rows_for
 from kedge_exporter.reference import check_answers, reference_answers
 from kedge_exporter.request import Exported, ExportRequest, FormatResult
 from kedge_exporter.samples import draws, fitted_data
+from kedge_exporter.workshop import describe
+
+if TYPE_CHECKING:
+    from kedge_exporter.keras_model import LoadedModel
+    from kedge_exporter.tracing import Frozen
 
 
 def export(
@@ -82,27 +88,27 @@ def export(
         give_back()
         phase.detail = f"{len(frozen.function.graph.get_operations())} nodes"
     budget, budget_notes, why_not = budget_of(loaded.precision, frozen.precisions, request.formats)
-    with progress.phase("reference") as phase:
-        exact = with_reference(loaded, reference.cases, why_not=why_not)
-        give_back()
-        phase.detail = f"{exact.reference.precision}, Keras' own error is {_describe_own(exact.reference)}"
     draft = Draft(
         request=request,
         contents=contents,
         signature=frozen.signature,
         input_stats=stats,
         budget=budget,
-        reference=exact.reference,
+        reference=Reference(precision="float32", reason=why_not),
         draws=tuple(inputs),
         graph=keras_graph.graph_of(loaded),
         parameters=loaded.parameters,
         staged=staged,
         advice=advice,
-        notes=(*loaded.notes, *notes, *stats_notes, *reference.notes, *budget_notes, *exact.notes),
+        notes=(*loaded.notes, *notes, *stats_notes, *reference.notes, *budget_notes),
         data_sha256=data_sha256,
     )
+    draft.write_golden(reference.cases)
+    rehearsed = _rehearsed(frozen, draft, reference.cases, work, processes, progress)
+    exact = _exact(loaded, reference.cases, why_not, progress)
+    draft = replace(draft, reference=exact.reference, notes=(*draft.notes, *exact.notes))
     draft.write_golden(exact.cases)
-    made = Proving(loaded, exact, frozen, draft, work).run(processes, progress)
+    made = Proving(loaded, exact, frozen, draft, work, rehearsed).run(processes, progress)
     draft = replace(draft, notes=(*draft.notes, *made.notes))
     if made.left_out:
         draft.write_golden([case for case in exact.cases if case.name not in made.left_out])
@@ -125,6 +131,26 @@ def export(
         notes=manifest.notes,
         seconds=progress.seconds,
     )
+
+
+def _rehearsed(  # noqa: PLR0913, PLR0917 (what `rehearse` takes, and the progress)
+    frozen: "Frozen", draft: Draft, cases: list[Case], work: Path, processes: ProofProcesses, progress: Progress
+) -> rehearsal.Rehearsed | None:
+    if rehearsal.FORMAT not in draft.request.formats:
+        return None
+    with progress.phase(f"convert {rehearsal.FORMAT}") as phase:
+        rehearsed = rehearsal.rehearse(frozen, draft, cases, work, processes)
+        give_back()
+        phase.detail = "" if rehearsed is None else describe(rehearsed.artifact)
+    return rehearsed
+
+
+def _exact(loaded: "LoadedModel", cases: list[Case], why_not: str, progress: Progress) -> Exact:
+    with progress.phase("reference") as phase:
+        exact = with_reference(loaded, cases, why_not=why_not)
+        give_back()
+        phase.detail = f"{exact.reference.precision}, Keras' own error is {_describe_own(exact.reference)}"
+    return exact
 
 
 def _samples(path: Path | None) -> tuple[Tensors | None, str | None]:

@@ -9,18 +9,16 @@ from kedge_bundle.cases import Case, write_cases
 from kedge_bundle.manifest import Artifact
 from kedge_bundle.rounding import Reference
 from kedge_bundle.signature import Tensors
-from kedge_exporter.copies import NoWeight, Weight, changed_weight, without_heads
+from kedge_exporter.copies import ChangedCopy, NoWeight, Weight, changed_weight, without_heads
 from kedge_exporter.errors import ModelRefused
 from kedge_exporter.exact import Exact, in_float64
 from kedge_exporter.proof_worker import Probe
 from kedge_exporter.publish import Draft
+from kedge_exporter.rehearsal import Rehearsed, of_changed
 from kedge_exporter.sensitivity import CHANGED, LOGITS
 
 if TYPE_CHECKING:
     from kedge_exporter.keras_model import LoadedModel
-
-_ASKED = ("typical-7", "data-32")
-_FEW = 3
 
 
 @dataclass(frozen=True)
@@ -33,6 +31,7 @@ class Probes:
         changed_cases: the cases that a copy with a changed weight is asked.
         logits_cases: the same with the logits of every head in the place of its answers; None where nothing has a head.
         heads: the outputs that end in a softmax or a sigmoid.
+        rehearsed: what runs already.
     """
 
     draft: Draft
@@ -40,18 +39,21 @@ class Probes:
     changed_cases: Path
     logits_cases: Path | None
     heads: tuple[str, ...]
+    rehearsed: Rehearsed | None = None
 
     @classmethod
-    def prepare(cls, loaded: "LoadedModel", exact: Exact, draft: Draft, work: Path) -> Self:
+    def prepare(
+        cls, loaded: "LoadedModel", exact: Exact, draft: Draft, work: Path, rehearsed: Rehearsed | None = None
+    ) -> Self:
         """Ask Keras, in both precisions, for the logits, and write the cases."""
-        asked = [case for case in exact.cases if case.name in _ASKED] or exact.cases[:_FEW]
+        asked = of_changed(exact.cases)
         changed = work / "changed.npz"
-        write_cases(changed, asked)
+        write_cases(changed, asked, is_compressed=False)
         with_logits, heads = _logits(loaded, exact, asked)
         logits = work / "logits.npz" if heads else None
         if logits is not None:
-            write_cases(logits, with_logits)
-        return cls(draft, work, changed, logits, heads)
+            write_cases(logits, with_logits, is_compressed=False)
+        return cls(draft, work, changed, logits, heads, rehearsed)
 
     def of(self, artifact: Artifact) -> tuple[tuple[Probe, ...], Weight | None]:
         """Write the copies of one artifact; the weight that differs in the first, or None."""
@@ -60,13 +62,13 @@ class Probes:
         shutil.rmtree(home, ignore_errors=True)  # of an artifact that did not run with several rows
         weight = None
         try:
-            changed = changed_weight(self.draft.staged, artifact, home / "changed")
+            changed, directory = self._changed(artifact, home / "changed")
         except NoWeight:
             pass  # said in its `Sensitivity`
         else:
             weight = changed.weight
             manifest = self.draft.manifest((changed.artifact,))
-            found.append(Probe(name=CHANGED, directory=home / "changed", manifest=manifest, cases=self.changed_cases))
+            found.append(Probe(name=CHANGED, directory=directory, manifest=manifest, cases=self.changed_cases))
         if self.logits_cases is not None:
             headless = without_heads(self.draft.staged, artifact, home / "logits", self.heads)
             if headless is not None and set(headless.outputs) == set(self.heads):
@@ -75,6 +77,13 @@ class Probes:
                 manifest = manifest.model_copy(update={"reference": _without_own(self.draft.reference)})
                 found.append(Probe(name=LOGITS, directory=home / "logits", manifest=manifest, cases=self.logits_cases))
         return tuple(found), weight
+
+    def _changed(self, artifact: Artifact, into: Path) -> tuple[ChangedCopy, Path]:
+        """The copy with another weight, and where it is; of what was rehearsed, that which ran there."""
+        done = self.rehearsed
+        if done is not None and done.changed is not None and done.artifact == artifact:
+            return done.changed, done.directory
+        return changed_weight(self.draft.staged, artifact, into), into
 
 
 def _without_own(reference: Reference) -> Reference:

@@ -18,6 +18,9 @@ class ProofProcesses(Protocol):
     def expect(self, formats: tuple[FormatName, ...]) -> None:
         """Make ready for proofs of these formats."""
 
+    def rehearse(self, format_name: FormatName, job_file: Path) -> None:
+        """Let the process that will prove this format run a job's cases; whatever goes wrong shows when it proves."""
+
     def prove(self, format_name: FormatName, job_file: Path) -> int | None:
         """Prove one job in a process of its own; None when it left a report, else the code with which it ended."""
 
@@ -31,6 +34,11 @@ class FreshProcesses:
     def expect(self, formats: tuple[FormatName, ...]) -> None:
         """Start the processes whose runtime takes seconds to import, while there is nothing to prove yet."""
         self._waiting |= {name: start(name) for name in formats if name in _SLOW_TO_IMPORT}
+
+    def rehearse(self, format_name: FormatName, job_file: Path) -> None:
+        """See `ProofProcesses`."""
+        if format_name in self._waiting:
+            tell(self._waiting[format_name], job_file)
 
     def prove(self, format_name: FormatName, job_file: Path) -> int | None:
         """Prove one job; see `ProofProcesses`."""
@@ -62,7 +70,14 @@ def start(format_name: FormatName) -> "subprocess.Popen[str]":
 
 def ask(process: "subprocess.Popen[str]", job_file: Path) -> bool:
     """Give a process one job and wait for its answer; False where it ended instead."""
-    if process.stdin is None or process.stdout is None:
+    if process.stdout is None:
+        raise ValueError("a process of the proof talks through pipes")
+    return tell(process, job_file) and any(line == "done\n" for line in process.stdout)
+
+
+def tell(process: "subprocess.Popen[str]", job_file: Path) -> bool:
+    """Give a process one job; False where it ended before."""
+    if process.stdin is None:
         raise ValueError("a process of the proof talks through pipes")
     try:
         process.stdin.write(f"{job_file}\n")
@@ -71,4 +86,4 @@ def ask(process: "subprocess.Popen[str]", job_file: Path) -> bool:
         with suppress(BrokenPipeError):  # what was not written is tried once more; after that, the pipe is closed
             process.stdin.close()
         return False
-    return any(line == "done\n" for line in process.stdout)
+    return True

@@ -1,23 +1,27 @@
 """A process of the proof: `python -m kedge_exporter.proof_worker FORMAT`. It has seen neither Keras nor the converter.
 
 It imports the format's runtime, says `ready`, and then proves one job per line of standard input (the path of a job
-file), answering each with `done` when its report is written. It ends with its input.
+file), answering each with `done` when its report is written. A job that asks for no report is run and not answered:
+what came of it is remembered for the job that judges it. It ends with its input.
 """
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
 from pydantic import BaseModel, ConfigDict
 
-from kedge_bundle.cases import Case, read_cases
+from kedge_bundle.cases import read_cases
 from kedge_bundle.errors import RunnerError
 from kedge_bundle.manifest import Artifact, FormatName, Manifest, RuntimeOptions
 from kedge_bundle.parity import ParityReport, Verdict, worst
 from kedge_bundle.replay import replay
 from kedge_bundle.runtimes import is_installed, open_runtime
 from kedge_bundle.store import Bundle, describe_file
+from kedge_exporter.proof_memory import Memory
 
 PLAIN = "graph optimization disabled"
 """The session that is proven beside the one that serves."""
@@ -52,7 +56,7 @@ class ProofJob(BaseModel):
         manifest: its draft, with one artifact.
         cases: the cases with Keras' answers and the reference.
         probes: altered copies to run beside it.
-        findings: where to leave what was found.
+        findings: where to leave what was found; None: it is only run, since nobody knows yet what is right.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -61,7 +65,7 @@ class ProofJob(BaseModel):
     manifest: Manifest
     cases: Path
     probes: tuple[Probe, ...] = ()
-    findings: Path
+    findings: Path | None = None
 
 
 class Findings(BaseModel):
@@ -87,9 +91,15 @@ def main(format_name: str, jobs: TextIO, answers: TextIO) -> None:
     """Prove one job after another."""
     is_installed(format_name)  # type: ignore[arg-type]  # (a format's name; where it is missing, the proof says so)
     answers.write("ready\n")
+    memory = Memory()
     for line in jobs:
         job = ProofJob.model_validate_json(Path(line.rstrip("\n")).read_bytes())
-        job.findings.write_text(_findings(job).model_dump_json(), "utf-8")
+        if job.findings is None:
+            memory = Memory()
+            _run(job, memory)
+            continue
+        job.findings.write_text(_findings(job, memory).model_dump_json(), "utf-8")
+        memory = Memory()
         answers.write("done\n")
 
 
@@ -109,25 +119,42 @@ def change_of(directory: Path, artifact: Artifact) -> str:
     return ""
 
 
-def _findings(job: ProofJob) -> Findings:
+def _run(job: ProofJob, memory: Memory) -> None:
+    """Run every case of a job and of its probes; what fails is tried again when it is judged."""
+    if change_of(job.directory, job.manifest.artifacts[0]):
+        return
+    for directory, manifest, path in _asked(job):
+        with suppress(RunnerError), open_runtime(Bundle(directory, manifest), manifest.artifacts[0]) as runtime:
+            memory.run(runtime, read_cases(path))
+
+
+def _findings(job: ProofJob, memory: Memory) -> Findings:
     artifact = job.manifest.artifacts[0]
     if change := change_of(job.directory, artifact):
         return Findings(reports=(failed_report(artifact, change),))
-    cases = read_cases(job.cases)
-    reports = [_report(job.directory, job.manifest, cases)]
-    if reports[0].cases and artifact.format in _OPTIMIZING:
+    (served, *_), *probes = ((_report(*asked, memory), asked) for asked in _asked(job))
+    reports = [served]
+    if served.cases and artifact.format in _OPTIMIZING:
         plain = artifact.options.model_copy(update={"graph_optimization": "disabled"})
-        reports.append(_report(job.directory, job.manifest, cases, plain))
-    probes = {probe.name: _report(probe.directory, probe.manifest, read_cases(probe.cases)) for probe in job.probes}
-    return Findings(reports=tuple(reports), probes=probes)
+        reports.append(_report(job.directory, job.manifest, job.cases, memory, plain))
+    named = {probe.name: report for probe, (report, _) in zip(job.probes, probes, strict=True)}
+    return Findings(reports=tuple(reports), probes=named)
+
+
+def _asked(job: ProofJob) -> Iterator[tuple[Path, Manifest, Path]]:
+    """The artifact and its copies: where, what, and the file of the cases."""
+    yield job.directory, job.manifest, job.cases
+    for probe in job.probes:
+        yield probe.directory, probe.manifest, probe.cases
 
 
 def _report(
-    directory: Path, manifest: Manifest, cases: list[Case], options: RuntimeOptions | None = None
+    directory: Path, manifest: Manifest, path: Path, memory: Memory, options: RuntimeOptions | None = None
 ) -> ParityReport:
-    artifact = manifest.artifacts[0]
+    artifact, cases = manifest.artifacts[0], read_cases(path)
+    remembered = memory.of(artifact, options or artifact.options, cases)
     try:
-        with open_runtime(Bundle(directory, manifest), artifact, options) as runtime:
+        with remembered or open_runtime(Bundle(directory, manifest), artifact, options) as runtime:
             found = replay(runtime, cases, manifest.judge(cases))
     except RunnerError as error:
         found = failed_report(artifact, str(error))

@@ -40,7 +40,7 @@ class Prover:
     def prepare(cls, staged: Path, work: Path, cases: list[Case], processes: ProofProcesses) -> Self:
         """Write the cases where the processes that prove will read them."""
         path = work / "cases.npz"
-        write_cases(path, cases)
+        write_cases(path, cases, is_compressed=False)
         return cls(staged, work, cases, path, processes)
 
     def prove(self, draft: Manifest, probes: tuple[Probe, ...] = ()) -> Findings:
@@ -52,30 +52,25 @@ class Prover:
             probes: altered copies of the artifact to run as well.
         """
         artifact = draft.artifacts[0]
-        job = ProofJob(
-            directory=self.staged,
-            manifest=draft,
-            cases=self.cases_file,
-            probes=probes,
-            findings=self.work / f"findings-{artifact.format}.json",
-        )
-        job.findings.unlink(missing_ok=True)
+        findings = self.work / f"findings-{artifact.format}.json"
+        findings.unlink(missing_ok=True)
+        job = ProofJob(directory=self.staged, manifest=draft, cases=self.cases_file, probes=probes, findings=findings)
         job_file = self.work / f"job-{artifact.format}.json"
         job_file.write_text(job.model_dump_json(), "utf-8")
         code = self.processes.prove(artifact.format, job_file)
         if code is not None:
             return _failed(artifact, f"the proof's process {describe_exit(code)}")
-        return self._checked(artifact, job)
+        return self._checked(artifact, findings, probes)
 
-    def _checked(self, artifact: Artifact, job: ProofJob) -> Findings:
+    def _checked(self, artifact: Artifact, findings: Path, probes: tuple[Probe, ...]) -> Findings:
         """The findings, if they speak of this format and of every output of every case, and of every probe."""
         try:
-            found = Findings.model_validate_json(job.findings.read_bytes())
+            found = Findings.model_validate_json(findings.read_bytes())
         except (FileNotFoundError, ValidationError) as error:
             return _failed(artifact, f"the proof left no report: {error}")
         if not found.reports or found.verdict == "failed":
             return found if found.reports else _failed(artifact, "the proof left no report")
-        if missing := {probe.name for probe in job.probes} - found.probes.keys():
+        if missing := {probe.name for probe in probes} - found.probes.keys():
             return _failed(artifact, f"the proof did not ask {sorted(missing)}")
         for report in found.reports:
             if reason := self._gap(artifact, report):

@@ -6,6 +6,7 @@ import re
 import sys
 import sysconfig
 from collections.abc import Iterable
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -47,6 +48,7 @@ def is_this_toolchain(then: Toolchain) -> bool:
     return (then.packages, then.python, then.machine) == now
 
 
+@cache
 def installed_packages() -> dict[str, str]:
     """Every installed distribution that takes part in an export, by its normal name, with its version.
 

@@ -18,6 +18,7 @@ from kedge_exporter.proof_processes import ProofProcesses
 from kedge_exporter.prove import Prover
 from kedge_exporter.proven import Proven
 from kedge_exporter.publish import Draft
+from kedge_exporter.rehearsal import Rehearsed
 from kedge_exporter.workshop import Workshop
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Proving:
         frozen: the traced graph.
         draft: the bundle that is being made.
         work: a scratch directory.
+        rehearsed: what runs already.
     """
 
     loaded: "LoadedModel"
@@ -62,6 +64,7 @@ class Proving:
     frozen: "Frozen"
     draft: Draft
     work: Path
+    rehearsed: Rehearsed | None = None
 
     def run(self, processes: ProofProcesses, progress: Progress) -> Made:
         """Convert to every format and prove it.
@@ -71,7 +74,7 @@ class Proving:
             ParityNotProven: a format answers differently; the message names the case and, where it can, the layer.
         """
         prover = Prover.prepare(self.draft.staged, self.work, self.exact.cases, processes)
-        probes = Probes.prepare(self.loaded, self.exact, self.draft, self.work)
+        probes = Probes.prepare(self.loaded, self.exact, self.draft, self.work, self.rehearsed)
         formats = self.draft.request.formats
         # A proof runs in a process of its own while the next format is converted.
         with ThreadPoolExecutor(len(formats)) as pool:

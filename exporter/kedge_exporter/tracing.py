@@ -165,8 +165,8 @@ def _kept(frozen: Any) -> frozenset[str]:  # noqa: ANN401 (TensorFlow ships no t
 def _frozen(traced: Any) -> Function:  # noqa: ANN401 (TensorFlow ships no types)
     """The graph of a concrete function with its variables as constants.
 
-    What `convert_variables_to_constants_v2` does, less its last step: it would make a function of the graph again, which
-    copies all weights ten times more.
+    What `convert_variables_to_constants_v2` does, less its last step: it would make a function of the graph again,
+    which copies all weights ten times more.
     """
     # Lowered control flow gives recurrent networks ONNX files that do not load.
     converted = convert_to_constants._FunctionConverterDataInEager(  # noqa: SLF001 (no public way stops there)

@@ -46,6 +46,17 @@ class Workshop:
         Raises:
             FormatImpossible: the format cannot hold the model.
         """
+        rehearsed = self.probes.rehearsed
+        if rehearsed is not None and rehearsed.artifact.format == format_name:
+            artifact, proof = rehearsed.artifact, self._begin_proof(rehearsed.artifact)
+        else:
+            artifact, proof = self._converted(format_name)
+        if format_name == "saved_model" and self.draft.contents.weight_bytes < _SMALL_BYTES:
+            make_ready(self.draft.request.formats)
+            wait([proof])
+        return artifact, proof
+
+    def _converted(self, format_name: FormatName) -> tuple[Artifact, "Future[Proven]"]:
         with self.progress.phase(f"convert {format_name}") as phase:
             try:
                 artifact = self._convert(format_name, self.frozen)
@@ -53,13 +64,9 @@ class Workshop:
                 if not error.may_hold_one_row:
                     raise
                 artifact = self._convert(format_name, self._one_row(format_name, error))
-            phase.detail = _describe(artifact)
+            phase.detail = describe(artifact)
             give_back()
-            proof = self._begin_proof(artifact)
-        if format_name == "saved_model" and self.draft.contents.weight_bytes < _SMALL_BYTES:
-            make_ready(self.draft.request.formats)
-            wait([proof])
-        return artifact, proof
+            return artifact, self._begin_proof(artifact)
 
     def finish(self, artifact: Artifact, proof: "Future[Proven]") -> Proven:
         """Wait for the proof; an artifact that did not run with several rows gets one more try with one at a time."""
@@ -98,6 +105,7 @@ class Workshop:
         return frozen
 
 
-def _describe(artifact: Artifact) -> str:
+def describe(artifact: Artifact) -> str:
+    """For the progress: bytes and rows."""
     rows = {"dynamic": "any number of rows", 1: "one row at a time"}.get(artifact.batch, f"{artifact.batch} rows")
     return f"{artifact.bytes:,} bytes, {rows}"

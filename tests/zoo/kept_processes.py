@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from kedge_bundle.manifest import FormatName
-from kedge_exporter.proof_processes import ask, start
+from kedge_exporter.proof_processes import ask, start, tell
 
 if TYPE_CHECKING:
     import subprocess
@@ -24,6 +24,11 @@ class KeptProcesses:
         for name in formats:
             if name not in self._running:
                 self._running[name] = start(name)
+
+    def rehearse(self, format_name: FormatName, job_file: Path) -> None:
+        """Let a process run a job that is judged later."""
+        self.expect((format_name,))
+        tell(self._running[format_name], job_file)
 
     def prove(self, format_name: FormatName, job_file: Path) -> int | None:
         """Prove one job; the code with which the process ended where it did."""

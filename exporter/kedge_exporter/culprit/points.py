@@ -48,6 +48,7 @@ class TracedGraph:
 
     def __init__(self, frozen: "Frozen") -> None:
         self._graph = frozen.function.graph
+        self._inputs = {tensor.name for tensor in frozen.function.inputs}
         self._calls = frozen.calls
         self.outputs = {
             output: self._chain(tensor.name)
@@ -60,13 +61,12 @@ class TracedGraph:
 
     def points(self) -> tuple[Point, ...]:
         """Every tensor that a layer computed, by the first call that answered it, in the order of the calls."""
-        inputs = {tensor.name for tensor in self._graph.inputs}
         found: dict[str, Point] = {}
         copies: dict[str, dict[str, None]] = {}
         for call in self._calls:
             for index, tensor in enumerate(call.tensors):
                 chain = self._chain(tensor) if tensor else ()
-                if not chain or chain[-1] in inputs:
+                if not chain or chain[-1] in self._inputs:
                     continue
                 found.setdefault(chain[-1], Point(call, index, chain[-1], ()))
                 copies.setdefault(chain[-1], {}).update(dict.fromkeys(chain))
