@@ -22,8 +22,6 @@ from kedge_exporter.request import Failed, Job
 
 Hashes = dict[str, dict[str, str]]
 """Name of the artifact -> path of the file -> sha256."""
-_PROMISED = ("onnx", "tflite")
-"""Whose bytes are promised to be the same; the fingerprint of a SavedModel is drawn by chance."""
 
 
 def check(
@@ -46,7 +44,7 @@ def check(
         against, hashes = _earlier(draft)
     checked = tuple(_compared(artifact, hashes, against) for artifact in artifacts)
     differing = [one for one in checked if one.reproducible is not None and not one.reproducible.is_identical]
-    doubts = [_differs(one, against) for one in differing if one.format in _PROMISED]
+    doubts = [_differs(one, against) for one in differing]
     if failure:
         doubts.append(Advice(code=NOT_REPRODUCIBLE, message=f"whether the bytes are the same twice is open: {failure}"))
     if draft.request.is_strict:

@@ -1,6 +1,7 @@
 """From a Keras model to one frozen TensorFlow graph, from which every format is converted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -154,7 +155,27 @@ def in_one_graph(loaded: LoadedModel) -> LoadedModel:
             traced = tf.function(serve, autograph=False).get_concrete_function(specs)
     except Exception as error:
         raise ModelRefused(f"the model cannot be traced into a graph: {describe(error)}") from error
-    return replace(loaded, call=traced)
+
+    def call(tensors: list[Any]) -> list[Any]:
+        with _unoptimized():
+            answers: list[Any] = traced(tensors)
+        return answers
+
+    return replace(loaded, call=call)
+
+
+@contextmanager
+def _unoptimized() -> Iterator[None]:
+    """While entered, TensorFlow runs graphs op by op, as they were traced.
+
+    Joined with what follows it, a grouped convolution has no kernel on the CPU.
+    """
+    before = tf.config.optimizer.get_experimental_options()
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False, **before})
 
 
 def _kept(frozen: Any) -> frozenset[str]:  # noqa: ANN401 (TensorFlow ships no types)
