@@ -22,3 +22,8 @@ def two_outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
     return work / "models" / "two_outputs" / "1"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The zoo first: it takes longest, and a process that begins it last would be left alone with it."""
+    items.sort(key=lambda item: "tests/zoo/test_zoo.py" not in item.nodeid)

@@ -43,9 +43,10 @@ def rebuilt(monkeypatch: pytest.MonkeyPatch) -> Rebuilt:
     """Let the rebuild give this model."""
 
     def put(model: Model) -> None:
-        import kedge_exporter.precision  # noqa: PLC0415 (Keras; only where it is needed)
+        from kedge_exporter import precision, tracing  # noqa: PLC0415 (Keras; only where it is needed)
 
-        monkeypatch.setattr(kedge_exporter.precision, "rebuild", lambda _loaded, _target: model)
+        monkeypatch.setattr(precision, "rebuild", lambda _loaded, _target: model)
+        monkeypatch.setattr(tracing, "in_one_graph", lambda model: model)
         monkeypatch.setattr(exact, "_heads", lambda _loaded: ())
 
     return put
