@@ -18,7 +18,7 @@ from kedge_bundle.rounding import FACTOR, Yardstick
 from kedge_bundle.signature import Tensors
 from kedge_exporter.errors import ModelRefused
 from kedge_exporter.exact import Exact, in_float64
-from kedge_exporter.proof_worker import PLAIN
+from kedge_exporter.proof_job import PLAIN
 from kedge_exporter.samples import USUAL
 
 if TYPE_CHECKING:

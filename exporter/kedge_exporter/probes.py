@@ -12,7 +12,7 @@ from kedge_bundle.signature import Tensors
 from kedge_exporter.copies import ChangedCopy, NoWeight, Weight, changed_weight, without_heads
 from kedge_exporter.errors import ModelRefused
 from kedge_exporter.exact import Exact, in_float64
-from kedge_exporter.proof_worker import Probe
+from kedge_exporter.proof_job import Probe
 from kedge_exporter.publish import Draft
 from kedge_exporter.rehearsal import Rehearsed, of_changed
 from kedge_exporter.sensitivity import CHANGED, LOGITS

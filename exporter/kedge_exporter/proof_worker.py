@@ -9,82 +9,24 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from pydantic import BaseModel, ConfigDict
-
-from kedge_bundle.cases import read_cases
+from kedge_bundle.cases import Case, read_cases
 from kedge_bundle.errors import RunnerError
+from kedge_bundle.judge import Judge
 from kedge_bundle.manifest import Artifact, FormatName, Manifest, RuntimeOptions
-from kedge_bundle.parity import ParityReport, Verdict, worst
+from kedge_bundle.parity import ParityReport
 from kedge_bundle.replay import replay
 from kedge_bundle.runtimes import is_installed, open_runtime
+from kedge_bundle.runtimes.base import Runtime
 from kedge_bundle.store import Bundle, describe_file
+from kedge_exporter.proof_job import PLAIN, Findings, ProofJob, failed_report, plain_cases
 from kedge_exporter.proof_memory import Memory
-
-PLAIN = "graph optimization disabled"
-"""The session that is proven beside the one that serves."""
 
 _OPTIMIZING: tuple[FormatName, ...] = ("onnx", "tflite")
 """Their runtimes can do without: onnxruntime's graph optimizations, LiteRT's XNNPACK."""
-
-
-class Probe(BaseModel):
-    """An altered copy of the artifact, with what it should answer.
-
-    Attributes:
-        name: what is asked of it.
-        directory: where the copy is.
-        manifest: the draft, with the copy as its one artifact.
-        cases: with answers for the copy.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    directory: Path
-    manifest: Manifest
-    cases: Path
-
-
-class ProofJob(BaseModel):
-    """What to prove.
-
-    Attributes:
-        directory: the bundle that is being made.
-        manifest: its draft, with one artifact.
-        cases: the cases with Keras' answers and the reference.
-        probes: altered copies to run beside it.
-        findings: where to leave what was found; None: it is only run, since nobody knows yet what is right.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    directory: Path
-    manifest: Manifest
-    cases: Path
-    probes: tuple[Probe, ...] = ()
-    findings: Path | None = None
-
-
-class Findings(BaseModel):
-    """What one process found.
-
-    Attributes:
-        reports: of the session that will serve, first; then of the runtime without its optimizations, where it has any.
-        probes: the report of every probe.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    reports: tuple[ParityReport, ...]
-    probes: dict[str, ParityReport] = {}
-
-    @property
-    def verdict(self) -> Verdict:
-        """The worst of all sessions."""
-        return worst([report.verdict for report in self.reports])
 
 
 def main(format_name: str, jobs: TextIO, answers: TextIO) -> None:
@@ -103,11 +45,6 @@ def main(format_name: str, jobs: TextIO, answers: TextIO) -> None:
         answers.write("done\n")
 
 
-def failed_report(artifact: Artifact, reason: str) -> ParityReport:
-    """A report of nothing but why there is no proof."""
-    return ParityReport(format=artifact.format, cases=(), verdict="failed", reason=reason)
-
-
 def change_of(directory: Path, artifact: Artifact) -> str:
     """Which file is not the one that the converter wrote; empty where all are.
 
@@ -119,46 +56,68 @@ def change_of(directory: Path, artifact: Artifact) -> str:
     return ""
 
 
+@dataclass(frozen=True)
+class _Session:
+    """An artifact, or a copy of it, and how it is run."""
+
+    directory: Path
+    manifest: Manifest
+    options: RuntimeOptions
+
+    @property
+    def artifact(self) -> Artifact:
+        return self.manifest.artifacts[0]
+
+    def opened(self) -> Runtime:
+        return open_runtime(Bundle(self.directory, self.manifest), self.artifact, self.options)
+
+    def report(self, cases: list[Case], judge: Judge, memory: Memory) -> ParityReport:
+        remembered = memory.of(self.artifact, self.options, cases)
+        try:
+            with remembered or self.opened() as runtime:
+                return replay(runtime, cases, judge)
+        except RunnerError as error:
+            return failed_report(self.artifact, str(error))
+
+
 def _run(job: ProofJob, memory: Memory) -> None:
     """Run every case of a job and of its probes; what fails is tried again when it is judged."""
     if change_of(job.directory, job.manifest.artifacts[0]):
         return
-    for directory, manifest, path in _asked(job):
-        with suppress(RunnerError), open_runtime(Bundle(directory, manifest), manifest.artifacts[0]) as runtime:
-            memory.run(runtime, read_cases(path))
+    for session, cases in _sessions(job):
+        with suppress(RunnerError), session.opened() as runtime:
+            memory.run(runtime, cases)
 
 
 def _findings(job: ProofJob, memory: Memory) -> Findings:
     artifact = job.manifest.artifacts[0]
     if change := change_of(job.directory, artifact):
         return Findings(reports=(failed_report(artifact, change),))
-    (served, *_), *probes = ((_report(*asked, memory), asked) for asked in _asked(job))
+    served, *probes = (
+        session.report(cases, session.manifest.judge(cases), memory) for session, cases in _sessions(job)
+    )
     reports = [served]
     if served.cases and artifact.format in _OPTIMIZING:
-        plain = artifact.options.model_copy(update={"graph_optimization": "disabled"})
-        reports.append(_report(job.directory, job.manifest, job.cases, memory, plain))
-    named = {probe.name: report for probe, (report, _) in zip(job.probes, probes, strict=True)}
+        cases = read_cases(job.cases)
+        plain = _Session(job.directory, job.manifest, _without_optimizations(artifact))
+        found = plain.report(plain_cases(cases), job.manifest.judge(cases), memory)
+        reports.append(found.model_copy(update={"session": PLAIN}))
+    named = {probe.name: report for probe, report in zip(job.probes, probes, strict=True)}
     return Findings(reports=tuple(reports), probes=named)
 
 
-def _asked(job: ProofJob) -> Iterator[tuple[Path, Manifest, Path]]:
-    """The artifact and its copies: where, what, and the file of the cases."""
-    yield job.directory, job.manifest, job.cases
+def _sessions(job: ProofJob) -> Iterator[tuple[_Session, list[Case]]]:
+    """The artifact, then its copies, each with its cases."""
+    artifact = job.manifest.artifacts[0]
+    yield _Session(job.directory, job.manifest, artifact.options), read_cases(job.cases)
+    # A copy is asked once or twice: what TensorFlow does to a graph before takes longer than all that.
+    options = artifact.options if artifact.format in _OPTIMIZING else _without_optimizations(artifact)
     for probe in job.probes:
-        yield probe.directory, probe.manifest, probe.cases
+        yield _Session(probe.directory, probe.manifest, options), read_cases(probe.cases)
 
 
-def _report(
-    directory: Path, manifest: Manifest, path: Path, memory: Memory, options: RuntimeOptions | None = None
-) -> ParityReport:
-    artifact, cases = manifest.artifacts[0], read_cases(path)
-    remembered = memory.of(artifact, options or artifact.options, cases)
-    try:
-        with remembered or open_runtime(Bundle(directory, manifest), artifact, options) as runtime:
-            found = replay(runtime, cases, manifest.judge(cases))
-    except RunnerError as error:
-        found = failed_report(artifact, str(error))
-    return found.model_copy(update={"session": "" if options is None else PLAIN})
+def _without_optimizations(artifact: Artifact) -> RuntimeOptions:
+    return artifact.options.model_copy(update={"graph_optimization": "disabled"})
 
 
 if __name__ == "__main__":

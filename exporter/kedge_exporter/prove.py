@@ -14,8 +14,8 @@ from kedge_bundle.cases import Case, write_cases
 from kedge_bundle.manifest import Artifact, Manifest
 from kedge_bundle.parity import ParityReport
 from kedge_exporter.processes import describe_exit
+from kedge_exporter.proof_job import PLAIN, Findings, Probe, ProofJob, failed_report, plain_cases
 from kedge_exporter.proof_processes import ProofProcesses
-from kedge_exporter.proof_worker import Findings, Probe, ProofJob, failed_report
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,8 @@ class Prover:
         if report.format != artifact.format:
             return f"the proof speaks of {report.format}"
         compared = {(case.case, output.output) for case in report.cases for output in case.outputs}
-        expected = {(case.name, name) for case in self.cases for name in case.outputs}
+        cases = plain_cases(self.cases) if report.session == PLAIN else self.cases
+        expected = {(case.name, name) for case in cases for name in case.outputs}
         if expected and compared == expected:
             return ""
         missing = sorted(expected - compared)[:3]

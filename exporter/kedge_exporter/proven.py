@@ -7,7 +7,7 @@ from typing import Self
 from kedge_bundle.manifest import Artifact
 from kedge_bundle.parity import ParityReport, worst
 from kedge_exporter.copies import Weight
-from kedge_exporter.proof_worker import PLAIN, Findings
+from kedge_exporter.proof_job import PLAIN, Findings
 from kedge_exporter.sensitivity import LOGITS, Sensitivity, logits_report, sensitivity
 
 

@@ -13,8 +13,8 @@ from kedge_bundle.manifest import Artifact, FormatName
 from kedge_exporter.copies import ChangedCopy, NoWeight, changed_weight
 from kedge_exporter.errors import FormatImpossible
 from kedge_exporter.formats import convert
+from kedge_exporter.proof_job import Probe, ProofJob
 from kedge_exporter.proof_processes import ProofProcesses
-from kedge_exporter.proof_worker import Probe, ProofJob
 from kedge_exporter.publish import Draft
 from kedge_exporter.sensitivity import CHANGED
 

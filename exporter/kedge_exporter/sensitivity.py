@@ -5,7 +5,7 @@ from pydantic import BaseModel, ConfigDict
 from kedge_bundle.manifest import Artifact
 from kedge_bundle.parity import ParityReport
 from kedge_exporter.copies import FACTOR, Weight
-from kedge_exporter.proof_worker import Findings
+from kedge_exporter.proof_job import Findings
 from kedge_exporter.prove import could_not_run
 
 CHANGED, LOGITS = "changed weight", "logits"

@@ -85,8 +85,8 @@ class Settings(BaseModel):
     )
     graph_optimization: Literal["auto", "all", "disabled"] = Field(
         default="auto",
-        description="What the runtime may rewrite: ONNX Runtime's optimizations, LiteRT's XNNPACK. `auto`: as the "
-        "bundle was proven.",
+        description="What the runtime may rewrite: ONNX Runtime's optimizations, LiteRT's XNNPACK, TensorFlow's "
+        "Grappler. `auto`: as the bundle was proven.",
     )
     unproven_options: Literal["refuse", "warn"] = Field(
         default="refuse",

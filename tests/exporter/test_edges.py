@@ -14,7 +14,7 @@ from kedge_bundle.rounding import Reference
 from kedge_exporter.edges import Settled, settle
 from kedge_exporter.errors import ModelRefused
 from kedge_exporter.exact import Exact
-from kedge_exporter.proof_worker import PLAIN
+from kedge_exporter.proof_job import PLAIN
 from kedge_exporter.proven import Proven
 from kedge_exporter.sensitivity import Sensitivity
 from tests.services.bundles import publish, two_output

@@ -15,9 +15,9 @@ from kedge_bundle.runtimes import open_runtime
 from kedge_bundle.runtimes.base import Runtime
 from kedge_bundle.store import Bundle
 from kedge_exporter import proof_worker
+from kedge_exporter.proof_job import Findings, Probe, ProofJob
 from kedge_exporter.proof_memory import Memory
 from kedge_exporter.proof_processes import ask, start, tell
-from kedge_exporter.proof_worker import Findings, Probe, ProofJob
 from tests.services.bundles import publish, two_output
 
 MODEL = two_output()

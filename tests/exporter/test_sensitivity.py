@@ -8,7 +8,7 @@ from kedge_bundle.judge import Judge
 from kedge_bundle.manifest import Artifact
 from kedge_bundle.parity import Budget, CaseParity, ParityReport, report
 from kedge_exporter.copies import Weight
-from kedge_exporter.proof_worker import Findings
+from kedge_exporter.proof_job import Findings
 from kedge_exporter.proven import Proven
 from kedge_exporter.sensitivity import CHANGED, LOGITS, sensitivity
 from tests.services.bundles import two_output

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import tensorflow as tf
 
 from kedge_bundle.errors import ArtifactUnloadable, DeviceUnavailable
+from kedge_bundle.manifest import RuntimeOptions
 from kedge_bundle.memory import give_back
 from kedge_bundle.runtimes.base import Runtime
 from kedge_bundle.signature import Tensors
@@ -30,7 +31,7 @@ class TensorflowRuntime(Runtime):
             raise DeviceUnavailable(
                 "the GPU was asked for, but TensorFlow sees none; install kedge[tensorflow-gpu] on a host with CUDA"
             )
-        self._session = tf.compat.v1.Session(graph=tf.Graph(), config=_session_config(self.options.threads, wants_gpu))
+        self._session = tf.compat.v1.Session(graph=tf.Graph(), config=_session_config(self.options))
         try:
             self._call = self._loaded(path)
         except (OSError, ValueError, KeyError, RuntimeError, tf.errors.OpError) as error:
@@ -62,11 +63,12 @@ class TensorflowRuntime(Runtime):
         give_back()
 
 
-def _session_config(threads: int, wants_gpu: bool) -> Any:  # noqa: ANN401, FBT001
-    config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=threads, inter_op_parallelism_threads=1)
+def _session_config(options: RuntimeOptions) -> Any:  # noqa: ANN401 (TensorFlow ships no types)
+    config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=options.threads, inter_op_parallelism_threads=1)
     config.allow_soft_placement = True  # strings are looked up on the CPU
-    if not wants_gpu:
+    if options.device != "gpu":
         config.device_count["GPU"] = 0
+    config.graph_options.rewrite_options.disable_meta_optimizer = options.graph_optimization == "disabled"
     return config
 
 
