@@ -102,13 +102,11 @@ class Proving:
 
     def _curves(self, artifacts: tuple[Artifact, ...], *, local: bool = False) -> tuple[LayerCurve, ...]:
         """How the error grows from layer to layer; `local`: each is also measured by itself, which takes longer."""
-        from kedge_exporter.culprit.compare import layer_curve  # noqa: PLC0415 (Keras; see `export.py`)
+        from kedge_exporter.culprit.compare import KerasValues, layer_curve  # noqa: PLC0415 (Keras; see `export.py`)
 
+        keras = KerasValues(self.loaded, self.exact.model)
         return tuple(
-            layer_curve(
-                self.loaded, self.exact.model, self.frozen, self.draft.staged, one, self._sample(one), local=local
-            )
-            for one in artifacts
+            layer_curve(keras, self.frozen, self.draft.staged, one, self._sample(one), local=local) for one in artifacts
         )
 
     def _require_proof(self, proven: tuple[Proven, ...], progress: Progress) -> None:

@@ -1,5 +1,6 @@
 """The layer-by-layer curve of an artifact: its own tensors beside those of the Keras model, in float64 and as it is."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -29,9 +30,47 @@ _PROBES = {
 }
 
 
-def layer_curve(  # noqa: PLR0913, PLR0917 (the model twice, the graph between, the artifact and its inputs)
-    loaded: "LoadedModel",
-    exact: "LoadedModel | None",
+class KerasValues:
+    """What passes the points of a Keras model, in float64 and as it is; asked once for all formats of one graph.
+
+    Attributes:
+        loaded: the model.
+        exact: the same weights in float64 (`precision.rebuild`); None where a layer refuses, and Keras itself is the
+            reference.
+    """
+
+    def __init__(self, loaded: "LoadedModel", exact: "LoadedModel | None") -> None:
+        self.loaded, self.exact = loaded, exact
+        self._known: dict[int, tuple[Frozen, dict[str, NDArray[Any]], OwnErrors]] = {}
+
+    def of(
+        self, frozen: "Frozen", inputs: Tensors, points: Sequence[Point]
+    ) -> tuple[dict[str, NDArray[Any]], OwnErrors]:
+        """The values of the reference, and Keras' own errors.
+
+        Args:
+            frozen: the graph; what was told of it is told again.
+            inputs: the same for every format.
+            points: all of the graph's.
+
+        Raises:
+            ModelRefused: as for `layer_values`.
+        """
+        if id(frozen) not in self._known:
+            self._known[id(frozen)] = (frozen, *self._asked(inputs, points))
+        _, reference, own = self._known[id(frozen)]
+        return reference, own
+
+    def _asked(self, inputs: Tensors, points: Sequence[Point]) -> tuple[dict[str, NDArray[Any]], OwnErrors]:
+        if self.exact is None:
+            return layer_values(self.loaded, inputs, points), OwnErrors()
+        reference = layer_values(self.exact, in_float64(inputs), points)
+        numbers = [point for point in points if point.tensor in reference]
+        return reference, own_errors(self.loaded, inputs, numbers, reference)
+
+
+def layer_curve(  # noqa: PLR0913 (the model, the graph between, the artifact and its inputs)
+    keras: KerasValues,
     frozen: "Frozen",
     directory: Path,
     artifact: Artifact,
@@ -42,9 +81,7 @@ def layer_curve(  # noqa: PLR0913, PLR0917 (the model twice, the graph between, 
     """How far each layer of an artifact is from Keras'. Raises nothing: where there is no curve, it says why.
 
     Args:
-        loaded: the Keras model.
-        exact: the same weights in float64 (`precision.rebuild`); None where a layer refuses, and Keras itself is the
-            reference.
+        keras: the Keras model.
         frozen: the graph that the artifact was made from; of other rows is traced anew.
         directory: where the files of the artifact are.
         artifact: the artifact.
@@ -52,7 +89,7 @@ def layer_curve(  # noqa: PLR0913, PLR0917 (the model twice, the graph between, 
         local: whether the layers are also judged alone, which `culprit` needs; takes as long again.
     """
     try:
-        return _Comparison(loaded, exact, _of_batch(frozen, artifact), artifact).curve(directory, inputs, local=local)
+        return _Comparison(keras, _of_batch(frozen, artifact), artifact).curve(directory, inputs, local=local)
     except (CannotProbe, ModelRefused) as error:
         return LayerCurve(format=artifact.format, reason=str(error))
     except Exception as error:  # noqa: BLE001 (libraries raise anything on files with faults; no export fails for a curve)
@@ -70,8 +107,7 @@ def _of_batch(frozen: "Frozen", artifact: Artifact) -> "Frozen":
 class _Comparison:
     """One artifact and the model that it was made from."""
 
-    loaded: "LoadedModel"
-    exact: "LoadedModel | None"
+    keras: KerasValues
     frozen: "Frozen"
     artifact: Artifact
 
@@ -85,20 +121,19 @@ class _Comparison:
         probe = _open(directory, self.artifact)
         found = probe.find(every, graph)
         points = _some([point for point in every if point.tensor in found])
-        reference = self._reference(inputs, points)
+        known, own = self.keras.of(self.frozen, inputs, every)
+        reference = {point.tensor: known[point.tensor] for point in points if point.tensor in known}
         seen = probe.run(inputs, reference)
         cumulative = {tensor: errors_of(found.value, reference[tensor]) for tensor, found in seen.items()}
         points = believed(_some([point for point in points if point.tensor in seen]), graph, cumulative)
         covers = graph.covers(points, every)
-        layers = self._layers(
-            inputs, points, covers, reference, {t: (s.tensor, cumulative[t]) for t, s in seen.items()}
-        )
+        layers = _layers(points, covers, reference, own, {t: (s.tensor, cumulative[t]) for t, s in seen.items()})
         if local:
             layers = self._judged(probe, inputs, points, reference, layers)
         return LayerCurve(
             format=self.artifact.format,
             rows=row_count(inputs),
-            is_exact=self.exact is not None,
+            is_exact=self.keras.exact is not None,
             layers=tuple(layers.values()),
             unseen=tuple(unseen(self.frozen.calls, every, covers)),
         )
@@ -111,33 +146,6 @@ class _Comparison:
             raise CannotProbe(f"it runs {batch} rows at a time, and the sample has {rows}")
         return {name: array[:batch] for name, array in inputs.items()}
 
-    def _reference(self, inputs: Tensors, points: list[Point]) -> dict[str, NDArray[Any]]:
-        if self.exact is None:
-            return layer_values(self.loaded, inputs, points)
-        return layer_values(self.exact, in_float64(inputs), points)
-
-    def _layers(
-        self,
-        inputs: Tensors,
-        points: list[Point],
-        covers: dict[str, tuple[LayerCall, ...]],
-        reference: dict[str, NDArray[Any]],
-        seen: dict[str, tuple[str, Errors]],
-    ) -> dict[str, LayerError]:
-        own = OwnErrors() if self.exact is None else own_errors(self.loaded, inputs, points, reference)
-        return {
-            point.tensor: LayerError(
-                layer=point.layer,
-                class_name=point.call.class_name,
-                covers=tuple(call.layer for call in covers[point.tensor]),
-                tensor=seen[point.tensor][0],
-                shape=reference[point.tensor].shape,
-                cumulative_error=seen[point.tensor][1].largest,
-                cumulative_keras_error=_largest(own.errors.get(point.tensor)),
-            )
-            for point in points
-        }
-
     def _judged(
         self,
         probe: Probe,
@@ -149,10 +157,12 @@ class _Comparison:
         """The layers with what they err by themselves."""
         given = {point.tensor: reference[point.tensor] for point in points}
         apart = probe.run_apart(inputs, given)
-        own = OwnErrors() if self.exact is None else own_errors_apart(self.loaded, inputs, points, reference)
+        own = OwnErrors()
+        if self.keras.exact is not None:
+            own = own_errors_apart(self.keras.loaded, inputs, points, reference)
         judged = {}
         for tensor, layer in layers.items():
-            keras = own.dtypes.get(tensor, self.loaded.precision)
+            keras = own.dtypes.get(tensor, self.keras.loaded.precision)
             precision = coarsest(keras, apart[tensor].dtype.name, probe.finest)
             # An artifact in float32 of a model in float64 rounds as nothing in Keras does.
             rounding = own.errors.get(tensor) if precision == keras else None
@@ -165,6 +175,27 @@ class _Comparison:
                 }
             )
         return judged
+
+
+def _layers(
+    points: list[Point],
+    covers: dict[str, tuple[LayerCall, ...]],
+    reference: dict[str, NDArray[Any]],
+    own: OwnErrors,
+    seen: dict[str, tuple[str, Errors]],
+) -> dict[str, LayerError]:
+    return {
+        point.tensor: LayerError(
+            layer=point.layer,
+            class_name=point.call.class_name,
+            covers=tuple(call.layer for call in covers[point.tensor]),
+            tensor=seen[point.tensor][0],
+            shape=reference[point.tensor].shape,
+            cumulative_error=seen[point.tensor][1].largest,
+            cumulative_keras_error=_largest(own.errors.get(point.tensor)),
+        )
+        for point in points
+    }
 
 
 def _open(directory: Path, artifact: Artifact) -> Probe:

@@ -13,7 +13,7 @@ import numpy as np
 from kedge_bundle.manifest import Artifact
 from kedge_exporter import keras_model, tracing
 from kedge_exporter.culprit.calls import Call, watched
-from kedge_exporter.culprit.compare import layer_curve
+from kedge_exporter.culprit.compare import KerasValues, layer_curve
 from kedge_exporter.culprit.curve import LayerCurve, culprit, describe
 from kedge_exporter.errors import FormatImpossible
 from kedge_exporter.formats import ConvertOptions, convert
@@ -57,7 +57,9 @@ class Subject:
 
     def curve(self, artifact: Artifact, *, is_exact: bool = True, local: bool = True) -> LayerCurve:
         exact = self.exact if is_exact else None
-        return layer_curve(self.loaded, exact, self.frozen, self.directory, artifact, self.inputs, local=local)
+        return layer_curve(
+            KerasValues(self.loaded, exact), self.frozen, self.directory, artifact, self.inputs, local=local
+        )
 
     def tell(self, key: str, curve: LayerCurve) -> None:
         found = culprit(curve)
