@@ -77,7 +77,7 @@ def subclassed_calling(model: Any, data: Tensors) -> Calling:  # noqa: ANN401
         [f"input_{i}" for i in range(len(flat))],
     )
     if len(names) == 1 and len(data) == 1:
-        data = {names[0]: next(iter(data.values()))}  # as `samples.fitted_data` takes it: any name will do
+        data = {names[0]: next(iter(data.values()))}  # as `user_data.fitted_data` takes it: any name will do
     inputs = tuple(
         spec_of("input", name, str(data[name].dtype) if name in data else "float32", (None, *leaf.shape[1:]))
         for name, (_, leaf) in zip(names, flat, strict=True)

@@ -32,7 +32,8 @@ from kedge_exporter.quantize import Quantizer
 from kedge_exporter.quantize_rows import rows_for
 from kedge_exporter.reference import check_answers, reference_answers
 from kedge_exporter.request import Exported, ExportRequest, FormatResult
-from kedge_exporter.samples import draws, fitted_data
+from kedge_exporter.samples import draws
+from kedge_exporter.user_data import fitted_data
 from kedge_exporter.workshop import describe
 
 if TYPE_CHECKING:
