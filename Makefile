@@ -24,7 +24,7 @@ setup: .venv/.ready ## Make .venv from the hashed lock file.
 demo: setup ## Train, export, serve and query a digit classifier; print one table.
 	@$(BIN)/python -m examples.digits.demo
 
-zoo: setup ## Export every model of the zoo and rewrite the tables of docs/models.md: about 8 minutes.
+zoo: setup ## Export every model of the zoo and rewrite the tables of docs/models.md: about 13 minutes.
 	@$(BIN)/python -m tests.zoo.run --page
 
 benchmark: setup ## Keras' own exports against export-model, side by side: about 4 minutes on a quiet machine.
