@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kedge_bundle.cases import Case
-from kedge_bundle.manifest import Artifact
+from kedge_bundle.manifest import Artifact, FormatName
 from kedge_bundle.signature import Tensors, row_count
 from kedge_exporter.culprit.curve import LayerCurve, explain
 from kedge_exporter.edges import settle
@@ -19,6 +19,7 @@ from kedge_exporter.prove import Prover
 from kedge_exporter.proven import Proven
 from kedge_exporter.publish import Draft
 from kedge_exporter.rehearsal import Rehearsed
+from kedge_exporter.report import page
 from kedge_exporter.workshop import Workshop
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from kedge_exporter.tracing import Frozen
 
 _SAMPLE_ROWS = 2
+_IN_TURN: tuple[FormatName, ...] = ("saved_model", "onnx", "tflite")
+"""The longest proof is begun first, so that nobody waits for it at the end."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +82,11 @@ class Proving:
         # A proof runs in a process of its own while the next format is converted.
         with ThreadPoolExecutor(len(formats)) as pool:
             workshop = Workshop(self.frozen, self.draft, prover, pool, progress, probes)
-            begun = [workshop.begin(name) for name in formats]
+            made = {name: workshop.begin(name) for name in sorted(formats, key=_IN_TURN.index)}
+            begun = [made[name] for name in formats]
             # The last proofs still run.
             layers = self._look_inside(tuple(artifact for artifact, _ in begun), progress)
+            page.make_ready()
             proven = tuple(workshop.finish(artifact, proof) for artifact, proof in begun)
         settled = settle(self.loaded, self.exact, proven)
         self._require_proof(settled.proven, progress)
