@@ -167,7 +167,7 @@ def test_proofs_cover_many_batches_and_several_kinds(exports: Exports) -> None:
         "large-8",
         "tiny-2",
         "constant-8",
-        "denormal-2",
+        "denormal-1",
     ):
         assert f'"case": "{case}"' in proof
 

@@ -39,7 +39,7 @@ def test_every_kind_and_many_batches_are_there() -> None:
     cases = make_cases([Draw(spec(3), stats)], (1,), None, seed=0, fixed_batch=None)
     assert {case.name for case in cases} == {
         "typical-1", "typical-2", "typical-3", "typical-7", "typical-32",
-        "normal-8", "zeros-2", "ones-2", "constant-8", "large-8", "tiny-2", "denormal-2",
+        "normal-8", "zeros-2", "ones-2", "constant-8", "large-8", "tiny-2", "denormal-1",
     }  # fmt: skip
     assert {case.inputs["x"].shape[0] for case in cases} == {1, 2, 3, 7, 8, 32}
     assert all(case.inputs["x"].dtype == np.float32 for case in cases)
