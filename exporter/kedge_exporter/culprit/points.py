@@ -55,9 +55,13 @@ class TracedGraph:
             for output, tensor in zip(frozen.output_order, frozen.function.outputs, strict=True)
         }
         """Keras' name of an output -> the names of its tensor and of what that is a copy of."""
-        order = {operation.name: place for place, operation in enumerate(self._in_order())}
-        self.order: dict[str, int] = order
+        in_order = self._in_order()
+        self.order: dict[str, int] = {operation.name: place for place, operation in enumerate(in_order)}
         """Operation -> its place: behind all that it needs."""
+        self._dependent: set[str] = set()
+        for operation in in_order:
+            if operation.type == "Placeholder" or any(given.op.name in self._dependent for given in operation.inputs):
+                self._dependent.add(operation.name)
 
     def points(self) -> tuple[Point, ...]:
         """Every tensor that a layer computed, by the first call that answered it, in the order of the calls."""
@@ -86,10 +90,7 @@ class TracedGraph:
         operation = self._graph.get_tensor_by_name(tensor).op
         if operation.type not in _SUMS:
             return ()
-        return tuple(given.name for given in operation.inputs if self._is_constant(given.name))
-
-    def _is_constant(self, tensor: str) -> bool:
-        return all(operation.type != "Placeholder" for operation in self._behind(tensor, set()))
+        return tuple(given.name for given in operation.inputs if given.op.name not in self._dependent)
 
     def readers(self, wanted: Collection[Point]) -> dict[str, set[str]]:
         """Which wanted points are computed from another one with none between: tensor -> their tensors."""
