@@ -3,14 +3,13 @@
 Keras and TensorFlow come in only after the file was read as data; that is why they are imported inside.
 """
 
-import gc
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kedge_bundle.cases import Case, read_npz
 from kedge_bundle.errors import SamplesInvalid
-from kedge_bundle.memory import give_back
+from kedge_bundle.memory import give_back, importing
 from kedge_bundle.rounding import Reference
 from kedge_bundle.signature import Signature, Tensors
 from kedge_bundle.stats import InputStats
@@ -67,13 +66,12 @@ def export(
         data, data_sha256 = _samples(request.data)
         phase.detail = f"{contents.class_name}, saved by Keras {contents.keras_version}, {contents.bytes:,} bytes"
     with progress.phase("load") as phase:
-        with hidden("matplotlib"):
+        with hidden("matplotlib", "sklearn"), importing():
             # See the module's docstring.
             from kedge_exporter import input_layers, keras_model, tracing  # noqa: PLC0415
             from kedge_exporter.report import keras_graph  # noqa: PLC0415
 
         processes.expect(request.formats)  # two imports of TensorFlow at once take turns at the memory
-        gc.freeze()  # modules are a million objects that the collector would visit again and again, and none goes
 
         loaded = keras_model.load(contents, request.custom, data)
         advice = advise(Subject(contents, loaded), is_strict=request.is_strict)

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 def hidden(*packages: str) -> Iterator[None]:
     """Let imports of these packages fail, and be possible again afterwards; what is imported already stays.
 
-    Keras imports `matplotlib.pyplot` wherever it is installed: most of a second, and 25 MB, for plots that no export
-    asks for.
+    Keras imports `matplotlib.pyplot` and scikit-learn wherever they are installed: more than a second, and 60 MB, for
+    plots and wrappers that no export asks for.
     """
     away = [package for package in packages if package not in sys.modules]
     for package in away:

@@ -17,6 +17,7 @@ from kedge_bundle.cases import Case, read_cases
 from kedge_bundle.errors import RunnerError
 from kedge_bundle.judge import Judge
 from kedge_bundle.manifest import Artifact, FormatName, Manifest, RuntimeOptions
+from kedge_bundle.memory import importing
 from kedge_bundle.parity import ParityReport
 from kedge_bundle.replay import replay
 from kedge_bundle.runtimes import is_installed, open_runtime
@@ -31,7 +32,8 @@ _OPTIMIZING: tuple[FormatName, ...] = ("onnx", "tflite")
 
 def main(format_name: str, jobs: TextIO, answers: TextIO) -> None:
     """Prove one job after another."""
-    is_installed(format_name)  # type: ignore[arg-type]  # (a format's name; where it is missing, the proof says so)
+    with importing():
+        is_installed(format_name)  # type: ignore[arg-type]  # (a format's name; where it is missing, the proof says so)
     answers.write("ready\n")
     memory = Memory()
     for line in jobs:

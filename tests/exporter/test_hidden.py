@@ -29,10 +29,10 @@ def test_it_comes_back_after_an_error() -> None:
     assert importlib.import_module("colorsys")
 
 
-def test_the_export_imports_keras_without_its_plots() -> None:
+def test_the_export_imports_keras_without_its_plots_and_wrappers() -> None:
     program = (
-        "import sys\nfrom kedge_exporter.hidden import hidden\nwith hidden('matplotlib'):\n    import keras\n"
-        "print('matplotlib' in sys.modules, 'keras' in sys.modules)\nimport matplotlib.figure"
+        "import sys\nfrom kedge_exporter.hidden import hidden\nwith hidden('matplotlib', 'sklearn'):\n    import keras\n"
+        "print('matplotlib' in sys.modules, 'sklearn' in sys.modules, 'keras' in sys.modules)\nimport matplotlib.figure"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout == "False True\n"
+    assert done.stdout == "False False True\n"
