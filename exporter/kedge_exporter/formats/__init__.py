@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kedge_bundle.manifest import Artifact, FormatName
+from kedge_bundle.memory import importing
 from kedge_exporter.errors import FormatImpossible
 from kedge_exporter.request import HIGHEST_OPSET
 
@@ -52,8 +53,9 @@ def check_size(weight_bytes: int) -> None:
 
 def make_ready(format_names: tuple[FormatName, ...]) -> None:
     """Import what these formats are made with: most of a second, well spent where a proof is waited for."""
-    for name in format_names:
-        import_module(_MODULES[name])
+    with importing():
+        for name in format_names:
+            import_module(_MODULES[name])
 
 
 def convert(format_name: FormatName, frozen: "Frozen", directory: Path, options: ConvertOptions) -> Artifact:

@@ -7,6 +7,7 @@ from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 
+from kedge_bundle.memory import importing
 from kedge_exporter.report.data import ReportData
 from kedge_exporter.report.errors import logits_section
 from kedge_exporter.report.facts import inputs_section, sizes_section, toolchain_section
@@ -46,7 +47,8 @@ def render(data: ReportData) -> str:
 
 def make_ready() -> None:
     """Import what draws: a third of a second, well spent where a proof is waited for."""
-    import_module("kedge_exporter.report.figures")
+    with importing():
+        import_module("kedge_exporter.report.figures")
 
 
 @dataclass(frozen=True)
