@@ -31,7 +31,8 @@ def test_it_comes_back_after_an_error() -> None:
 
 def test_the_export_imports_keras_without_its_plots_and_wrappers() -> None:
     program = (
-        "import sys\nfrom kedge_exporter.hidden import hidden\nwith hidden('matplotlib', 'sklearn'):\n    import keras\n"
+        "import sys\nfrom kedge_exporter.hidden import hidden\n"
+        "with hidden('matplotlib', 'sklearn'):\n    import keras\n"
         "print(*(name in sys.modules for name in ('matplotlib', 'sklearn', 'keras')))\nimport matplotlib.figure"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
