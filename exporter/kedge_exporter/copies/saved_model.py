@@ -10,7 +10,7 @@ from kedge_exporter.copies import NoWeight, Weight, wire
 from kedge_exporter.copies.flow import head_behind, makers, weights
 from kedge_exporter.copies.saved_model_file import NODES, SavedModelFile
 from kedge_exporter.copies.scaling import scaled
-from kedge_exporter.formats.saved_model import SIGNATURE
+from kedge_exporter.formats.flat_saved_model import SIGNATURE
 
 
 def changed_weight(directory: Path, artifact: Artifact, into: Path, factor: float) -> Weight:

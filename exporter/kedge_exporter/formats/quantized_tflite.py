@@ -14,8 +14,8 @@ from kedge_bundle.cases import Case, write_cases
 from kedge_bundle.manifest import Quantization
 from kedge_bundle.store import describe_file
 from kedge_exporter.errors import FormatImpossible
+from kedge_exporter.formats.flat_saved_model import SIGNATURE
 from kedge_exporter.formats.quantized import QuantizedFile, Task
-from kedge_exporter.formats.saved_model import SIGNATURE
 from kedge_exporter.formats.tflite import prepared
 from kedge_exporter.formats.tflite_converter import Weights, to_flatbuffer
 from kedge_exporter.formats.tflite_file import TfliteFile

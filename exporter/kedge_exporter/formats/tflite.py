@@ -9,8 +9,8 @@ from kedge_bundle.manifest import Artifact
 from kedge_bundle.store import describe_file
 from kedge_exporter.errors import FormatImpossible
 from kedge_exporter.formats import ConvertOptions
+from kedge_exporter.formats.flat_saved_model import SIGNATURE
 from kedge_exporter.formats.float32 import without
-from kedge_exporter.formats.saved_model import SIGNATURE
 from kedge_exporter.formats.tflite_converter import to_flatbuffer
 from kedge_exporter.formats.tflite_refusals import reason
 from kedge_exporter.formats.tflite_rewrites import with_builtins

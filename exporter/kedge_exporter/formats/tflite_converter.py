@@ -2,27 +2,21 @@
 
 `tf.lite.TFLiteConverter.from_saved_model` loads the model three times before the converter proper sees it, and needs
 TensorFlow to write it first: 9.4 s of CPU for ResNet50, against 1.4 s here. The converter also reads SavedModels of the
-first kind, a graph and a signature, nothing else; such a one is written here without TensorFlow's functions.
+first kind, a graph and a signature, nothing else; such a one is written without TensorFlow's functions.
 """
 
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.lite.python.convert import convert_saved_model
 
-from kedge_exporter.formats.saved_model import SIGNATURE
+from kedge_exporter.formats import flat_saved_model
 from kedge_exporter.formats.tflite_rewrites.tables import INITIALIZER
 from kedge_exporter.tracing import Frozen
 
 Weights = Literal["float32", "float16", "int8"]
-
-_SERVE = "serve"
-_INIT_OP = "__saved_model_init_op"
-_PREDICT = "tensorflow/serving/predict"
 
 
 def to_flatbuffer(frozen: Frozen, graph_def: Any, weights: Weights = "float32") -> bytes:  # noqa: ANN401
@@ -37,12 +31,13 @@ def to_flatbuffer(frozen: Frozen, graph_def: Any, weights: Weights = "float32") 
         ConverterError: the graph holds what has no builtin form.
     """
     with tempfile.TemporaryDirectory(prefix="kedge-") as scratch:
-        write_graph(frozen, graph_def, Path(scratch))
+        initializer = INITIALIZER if any(node.name == INITIALIZER for node in graph_def.node) else ""
+        flat_saved_model.write(frozen, graph_def, Path(scratch), initializer)
         content: bytes = convert_saved_model(
             saved_model_dir=scratch,
             saved_model_version=1,
-            saved_model_tags={_SERVE},
-            saved_model_exported_names=[SIGNATURE],
+            saved_model_tags={tf.saved_model.SERVING},
+            saved_model_exported_names=[flat_saved_model.SIGNATURE],
             target_ops={tf.lite.OpsSet.TFLITE_BUILTINS},
             allow_custom_ops=False,
             lower_tensor_list_ops=True,
@@ -53,31 +48,3 @@ def to_flatbuffer(frozen: Frozen, graph_def: Any, weights: Weights = "float32") 
             enable_mlir_dynamic_range_quantizer=weights != "float32",
         )
     return content
-
-
-def write_graph(frozen: Frozen, graph_def: Any, directory: Path) -> None:  # noqa: ANN401
-    """Write a graph as `saved_model.pb` of the first kind: one signature, no objects, no variables."""
-    saved_model = saved_model_pb2.SavedModel(saved_model_schema_version=1)
-    meta_graph = saved_model.meta_graphs.add()
-    meta_graph.meta_info_def.tags.append(_SERVE)
-    meta_graph.meta_info_def.tensorflow_version = tf.__version__
-    meta_graph.graph_def.CopyFrom(graph_def)
-    signature = meta_graph.signature_def[SIGNATURE]
-    signature.method_name = _PREDICT
-    for spec in frozen.signature.inputs:
-        argument = frozen.arguments[spec.name]
-        _describe(signature.inputs, argument, f"{argument}:0", spec)
-    outputs = {spec.name: spec for spec in frozen.signature.outputs}
-    for name, tensor in zip(frozen.output_order, frozen.function.outputs, strict=True):
-        _describe(signature.outputs, name, tensor.name, outputs[name])
-    if any(node.name == INITIALIZER for node in meta_graph.graph_def.node):
-        initializer = meta_graph.signature_def[_INIT_OP].outputs[_INIT_OP]
-        initializer.name = INITIALIZER
-        initializer.tensor_shape.unknown_rank = True
-    (directory / "saved_model.pb").write_bytes(saved_model.SerializeToString(deterministic=True))
-
-
-def _describe(tensors: Mapping[str, Any], key: str, tensor: str, spec: Any) -> None:  # noqa: ANN401
-    tensors[key].name = tensor
-    tensors[key].dtype = tf.as_dtype(spec.dtype).as_datatype_enum
-    tensors[key].tensor_shape.CopyFrom(tf.TensorShape(spec.shape).as_proto())
