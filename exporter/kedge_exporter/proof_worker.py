@@ -95,12 +95,11 @@ def _findings(job: ProofJob, memory: Memory) -> Findings:
     artifact = job.manifest.artifacts[0]
     if change := change_of(job.directory, artifact):
         return Findings(reports=(failed_report(artifact, change),))
-    served, *probes = (
-        session.report(cases, session.manifest.judge(cases), memory) for session, cases in _sessions(job)
-    )
+    sessions = list(_sessions(job))
+    served, *probes = (session.report(cases, session.manifest.judge(cases), memory) for session, cases in sessions)
     reports = [served]
     if served.cases and artifact.format in _OPTIMIZING:
-        cases = read_cases(job.cases)
+        _, cases = sessions[0]
         plain = _Session(job.directory, job.manifest, _without_optimizations(artifact))
         found = plain.report(plain_cases(cases), job.manifest.judge(cases), memory)
         reports.append(found.model_copy(update={"session": PLAIN}))

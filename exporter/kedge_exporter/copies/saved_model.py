@@ -8,7 +8,7 @@ from tensorflow.core.framework.node_def_pb2 import NodeDef  # noqa: TID253
 from kedge_bundle.manifest import Artifact
 from kedge_exporter.copies import NoWeight, Weight, wire
 from kedge_exporter.copies.flow import head_behind, makers, weights
-from kedge_exporter.copies.saved_model_file import NODES, SavedModelFile
+from kedge_exporter.copies.saved_model_file import NODES, SavedModelFile, serialized
 from kedge_exporter.copies.scaling import scaled
 from kedge_exporter.formats.flat_saved_model import SIGNATURE
 
@@ -23,9 +23,7 @@ def changed_weight(directory: Path, artifact: Artifact, into: Path, factor: floa
         if changed is None:
             continue
         node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(changed))
-        wire.write(
-            into / artifact.main_path, file.data, [wire.Edit(path, bytes(node.SerializeToString(deterministic=True)))]
-        )
+        wire.write(into / artifact.main_path, file.data, [wire.Edit(path, serialized(node))])
         return Weight(node.name, changed.shape)
     raise NoWeight(f"'{artifact.main_path}' has no weight of its own that one part in a thousand changes")
 
@@ -60,4 +58,4 @@ def _around_head(path: list[NodeDef], number: int) -> tuple[str, list[bytes]]:
         node.input[0] = reference
         reference = node.name
     tensor = reference if ":" in reference else f"{reference}:0"
-    return tensor, [bytes(node.SerializeToString(deterministic=True)) for node in behind]
+    return tensor, [serialized(node) for node in behind]

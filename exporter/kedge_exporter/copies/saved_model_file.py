@@ -121,7 +121,7 @@ class SavedModelFile:
         entry.CopyFrom(self._signature)
         for output, tensor in tensors.items():
             entry.value.outputs[output].name = tensor
-        return wire.Edit(self._signature_path, bytes(entry.SerializeToString(deterministic=True)))
+        return wire.Edit(self._signature_path, serialized(entry))
 
     def flow(self, outputs: tuple[str, ...]) -> Flow:
         """What flows to these outputs of the signature; notes where each constant stands."""
@@ -186,6 +186,11 @@ class SavedModelFile:
                 tuple(_bodies(node)),
                 _constant(node) if node.op == "Const" else None,
             )
+
+
+def serialized(message: NodeDef | MetaGraphDef.SignatureDefEntry) -> bytes:
+    """A message as bytes, its maps in the order of their keys."""
+    return bytes(message.SerializeToString(deterministic=True))
 
 
 def _bodies(node: NodeDef) -> Iterator[str]:
