@@ -41,13 +41,16 @@ class Exact:
         return self.reference.probabilities
 
 
-def with_reference(loaded: "LoadedModel", cases: list[Case], *, why_not: str = "") -> Exact:
+def with_reference(
+    loaded: "LoadedModel", cases: list[Case], *, why_not: str = "", may_have_heads: bool = True
+) -> Exact:
     """Let the model in float64 answer every case; where it cannot, or is not the same model, Keras is the reference.
 
     Args:
         loaded: the model.
         cases: with Keras' own answers.
         why_not: a reason known beforehand.
+        may_have_heads: `Frozen.may_have_heads`; Keras is not asked for logits that no op leads to.
     """
     from kedge_exporter.precision import CannotRebuild, rebuild  # noqa: PLC0415 (Keras; see `export.py`)
 
@@ -58,18 +61,18 @@ def with_reference(loaded: "LoadedModel", cases: list[Case], *, why_not: str = "
     if not any(array.dtype.kind == "f" for case in cases for array in case.outputs.values()):
         return Exact(None, cases, Reference(precision="float64"))  # integers and strings are compared exactly
     try:
-        model = rebuild(loaded, "float64")
+        model = rebuild(loaded, "float64", is_called=False)
         answers = _answers(model, cases)
         answered = [replace(case, reference=_floats(case, answers[case.name])) for case in cases]
     except (CannotRebuild, ModelRefused) as error:
         return _without(cases, str(error))
-    return _believed(loaded, model, answered, cases)
+    heads = _heads(loaded) if may_have_heads else ()
+    return _believed(model, answered, cases, heads)
 
 
-def _believed(loaded: "LoadedModel", model: "LoadedModel", answered: list[Case], cases: list[Case]) -> Exact:
+def _believed(model: "LoadedModel", answered: list[Case], cases: list[Case], heads: tuple[str, ...]) -> Exact:
     """The reference, if Keras' own answers to usual inputs are near it; without the extremes where they are not."""
     answered, unmoved = _without_unmoved(answered)
-    heads = _heads(loaded)
     own = Yardstick.of(answered, Reference(precision="float64", probabilities=heads)).own
     for output, by_kind in own.items():
         for kind in USUAL:

@@ -107,7 +107,7 @@ def export(
     )
     draft.write_golden(reference.cases)
     rehearsed = _rehearsed(frozen, draft, reference.cases, work, processes, progress)
-    exact = _exact(loaded, reference.cases, why_not, progress)
+    exact = _exact(loaded, frozen, reference.cases, why_not, progress)
     draft = replace(draft, reference=exact.reference, notes=(*draft.notes, *exact.notes))
     draft.write_golden(exact.cases)
     made = Proving(loaded, exact, frozen, draft, work, rehearsed).run(processes, progress)
@@ -147,9 +147,9 @@ def _rehearsed(  # noqa: PLR0913, PLR0917 (what `rehearse` takes, and the progre
     return rehearsed
 
 
-def _exact(loaded: "LoadedModel", cases: list[Case], why_not: str, progress: Progress) -> Exact:
+def _exact(loaded: "LoadedModel", frozen: "Frozen", cases: list[Case], why_not: str, progress: Progress) -> Exact:
     with progress.phase("reference") as phase:
-        exact = with_reference(loaded, cases, why_not=why_not)
+        exact = with_reference(loaded, cases, why_not=why_not, may_have_heads=frozen.may_have_heads)
         give_back()
         phase.detail = f"{exact.reference.precision}, Keras' own error is {_describe_own(exact.reference)}"
     return exact

@@ -139,20 +139,35 @@ def _opened(model: Any, own: dict[str, Any], data: Tensors | None) -> LoadedMode
     return replace(opened, notes=(*opened.notes, note))
 
 
-def named(model: Any, own: dict[str, Any], data: Tensors | None) -> LoadedModel:  # noqa: ANN401 (Keras ships no types)
+def named(
+    model: Any,  # noqa: ANN401 (Keras ships no types)
+    own: dict[str, Any],
+    data: Tensors | None,
+    outputs: tuple[TensorSpec, ...] | None = None,
+) -> LoadedModel:
     """Call a Keras model once and name what goes in and comes out.
 
     Args:
         model: the model.
         own: the classes and functions that Keras does not define, by name.
         data: as for `load`.
+        outputs: what a Functional model answers, where that is known; then it is not called.
 
     Raises:
         ModelRefused: the model cannot be called, or cannot be served.
     """
     graph = _graph_of(model)
     calling = functional_calling(model, graph) if graph is not None else subclassed_calling(model, data or {})
-    return _named(model, graph, calling, own)
+    known = outputs if graph is not None and len(graph.outputs) == len(outputs or ()) else None
+    return LoadedModel(
+        model=model,
+        graph=graph,
+        signature=Signature(inputs=calling.inputs, outputs=known or _outputs(model, graph, calling)),
+        call=lambda tensors: keras.tree.flatten(calling.call(tensors)),
+        precision=_precision(model),
+        own=own,
+        notes=calling.notes,
+    )
 
 
 def describe(error: BaseException) -> str:
@@ -176,7 +191,8 @@ def _check_can_be_served(model: Any) -> None:  # noqa: ANN401
             )
 
 
-def _named(model: Any, graph: Any | None, calling: Calling, own: dict[str, Any]) -> LoadedModel:  # noqa: ANN401
+def _outputs(model: Any, graph: Any | None, calling: Calling) -> tuple[TensorSpec, ...]:  # noqa: ANN401
+    """What the model answers, from one call."""
     if not calling.inputs:
         raise ModelRefused(f"the model '{model.name}' has no inputs; a model to serve takes at least one")
     try:
@@ -195,18 +211,9 @@ def _named(model: Any, graph: Any | None, calling: Calling, own: dict[str, Any])
     for name, (_, tensor) in zip(names, flat, strict=True):
         if not isinstance(tensor, tf.Tensor):
             raise ModelRefused(f"the output '{name}' is a {type(tensor).__name__}; served tensors are dense arrays")
-    outputs = tuple(
+    return tuple(
         spec_of("output", name, tensor.dtype.name, _unknown_sizes(tensor.shape))
         for name, (_, tensor) in zip(names, flat, strict=True)
-    )
-    return LoadedModel(
-        model=model,
-        graph=graph,
-        signature=Signature(inputs=calling.inputs, outputs=outputs),
-        call=lambda tensors: keras.tree.flatten(calling.call(tensors)),
-        precision=_precision(model),
-        own=own,
-        notes=calling.notes,
     )
 
 

@@ -8,7 +8,6 @@ which then brings weights, vocabularies and statistics back as it does for any f
 import json
 import re
 import tempfile
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +25,14 @@ Target = Literal["float32", "float64"]
 
 _FLOAT = re.compile(r"(mixed_)?b?float\d+")
 _CONFIG = "config.json"
+_DRAWING = (
+    keras.initializers.VarianceScaling,
+    keras.initializers.RandomNormal,
+    keras.initializers.RandomUniform,
+    keras.initializers.TruncatedNormal,
+    keras.initializers.Orthogonal,
+)
+"""The initializers that draw; Glorot's, He's and LeCun's are variance scalings."""
 
 
 class CannotRebuild(Exception):
@@ -58,21 +65,29 @@ def in_precision(loaded: LoadedModel, target: Target) -> LoadedModel:
     )
 
 
-def rebuild(loaded: LoadedModel, target: Target) -> LoadedModel:
+def rebuild(loaded: LoadedModel, target: Target, *, is_called: bool = True) -> LoadedModel:
     """The model in `target` precision inside and out: floats go in and come out as `target`.
+
+    Args:
+        loaded: the model.
+        target: the precision.
+        is_called: whether it is called once, to see that it answers; where it is not, a Functional model is believed to
+            answer what `loaded` answers, and whoever calls it will see.
 
     Raises:
         CannotRebuild: as for `in_precision`.
     """
     given = (_in_target(spec, target) for spec in loaded.signature.inputs)
     data = {spec.name: np.empty(0, spec.numpy_dtype) for spec in given}
+    outputs = None if is_called else tuple(_in_target(spec, target) for spec in loaded.signature.outputs)
     with computing_in(target), tempfile.TemporaryDirectory(prefix="kedge-") as scratch:
-        path = Path(scratch) / "model.keras"
+        directory = Path(scratch) / "model"  # a `.keras` file unpacked; zipping gigabytes would be for nothing
         try:
-            loaded.model.save(path)
-            _replace_policies(path, target)
-            model = keras.models.load_model(path, custom_objects=loaded.own, compile=False, safe_mode=True)
-            rebuilt = named(model, loaded.own, data)
+            loaded.model.save(directory, zipped=False)
+            _replace_policies(directory / _CONFIG, target)
+            with _weights_undrawn():
+                model = keras.models.load_model(directory, custom_objects=loaded.own, compile=False, safe_mode=True)
+            rebuilt = named(model, loaded.own, data, outputs)
         except (CannotRebuild, ModelRefused) as error:
             raise CannotRebuild(str(error)) from error
         except Exception as error:  # Keras and the model's own code raise anything
@@ -112,14 +127,28 @@ def _computing(call: Callable[[list[Any]], list[Any]], target: Target) -> Callab
     return calling
 
 
-def _replace_policies(path: Path, target: Target) -> None:
-    """Write the file anew with another `config.json`."""
-    with zipfile.ZipFile(path) as before:
-        members = {name: before.read(name) for name in before.namelist()}
-    members[_CONFIG] = json.dumps(_replaced(json.loads(members[_CONFIG]), target)).encode()
-    with zipfile.ZipFile(path, "w") as after:
-        for name, content in members.items():
-            after.writestr(name, content)
+@contextmanager
+def _weights_undrawn() -> Iterator[None]:
+    """While entered, weights begin as zeros: to draw millions takes a second, and the next step overwrites them.
+
+    `_check_weights` sees to that.
+    """
+    drawing = [(kind, kind.__call__) for kind in _DRAWING]
+    try:
+        for kind in _DRAWING:
+            kind.__call__ = _zeros
+        yield
+    finally:
+        for kind, draw in drawing:
+            kind.__call__ = draw
+
+
+def _zeros(_: object, shape: tuple[int, ...], dtype: str | None = None) -> Any:  # noqa: ANN401
+    return keras.ops.zeros(shape, dtype or keras.config.floatx())
+
+
+def _replace_policies(config: Path, target: Target) -> None:
+    config.write_text(json.dumps(_replaced(json.loads(config.read_text("utf-8")), target)), "utf-8")
 
 
 def _replaced(node: Any, target: Target) -> Any:  # noqa: ANN401 (JSON)

@@ -8,8 +8,9 @@ what came of it is remembered for the job that judges it. It ends with its input
 import os
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -73,13 +74,24 @@ class _Session:
     def opened(self) -> Runtime:
         return open_runtime(Bundle(self.directory, self.manifest), self.artifact, self.options)
 
-    def report(self, cases: list[Case], judge: Judge, memory: Memory) -> ParityReport:
-        remembered = memory.of(self.artifact, self.options, cases)
+
+@dataclass(frozen=True)
+class _Asked:
+    """A session and what it is asked."""
+
+    session: _Session
+    cases: list[Case]
+    judge: Judge
+    memory: Memory
+
+    def report(self) -> ParityReport:
+        """What it answered, judged; what was remembered is not asked again."""
+        remembered = self.memory.of(self.session.artifact, self.session.options, self.cases)
         try:
-            with remembered or self.opened() as runtime:
-                return replay(runtime, cases, judge)
+            with remembered or self.session.opened() as runtime:
+                return replay(runtime, self.cases, self.judge)
         except RunnerError as error:
-            return failed_report(self.artifact, str(error))
+            return failed_report(self.session.artifact, str(error))
 
 
 def _run(job: ProofJob, memory: Memory) -> None:
@@ -95,15 +107,20 @@ def _findings(job: ProofJob, memory: Memory) -> Findings:
     artifact = job.manifest.artifacts[0]
     if change := change_of(job.directory, artifact):
         return Findings(reports=(failed_report(artifact, change),))
-    sessions = list(_sessions(job))
-    served, *probes = (session.report(cases, session.manifest.judge(cases), memory) for session, cases in sessions)
-    reports = [served]
-    if served.cases and artifact.format in _OPTIMIZING:
-        _, cases = sessions[0]
+    sessions = [_Asked(session, cases, session.manifest.judge(cases), memory) for session, cases in _sessions(job)]
+    is_optimizing = artifact.format in _OPTIMIZING
+    if is_optimizing:
         plain = _Session(job.directory, job.manifest, _without_optimizations(artifact))
-        found = plain.report(plain_cases(cases), job.manifest.judge(cases), memory)
-        reports.append(found.model_copy(update={"session": PLAIN}))
-    named = {probe.name: report for probe, report in zip(job.probes, probes, strict=True)}
+        sessions.insert(1, replace(sessions[0], session=plain, cases=plain_cases(sessions[0].cases)))
+    # Small runtimes run side by side; TensorFlow takes both cores by itself, and as much memory as everything else.
+    with ThreadPoolExecutor(2 if is_optimizing else 1) as pool:
+        served, *others = pool.map(_Asked.report, sessions)
+    reports = [served]
+    if is_optimizing:
+        found = others.pop(0)
+        if served.cases:
+            reports.append(found.model_copy(update={"session": PLAIN}))
+    named = {probe.name: report for probe, report in zip(job.probes, others, strict=True)}
     return Findings(reports=tuple(reports), probes=named)
 
 

@@ -1,6 +1,6 @@
 """From the traced model to formats with verdicts: convert, prove, look at the edges, name the layer that is wrong."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from kedge_exporter.tracing import Frozen
 
 _SAMPLE_ROWS = 2
-_IN_TURN: tuple[FormatName, ...] = ("saved_model", "onnx", "tflite")
-"""The longest proof is begun first, so that nobody waits for it at the end."""
+_IN_TURN: tuple[FormatName, ...] = ("saved_model", "tflite", "onnx")
+"""The longest proof is begun first, and the longest conversion comes last, so that nobody waits at the end."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,6 @@ class Proving:
             begun = [made[name] for name in formats]
             # The last proofs still run.
             layers = self._look_inside(tuple(artifact for artifact, _ in begun), progress)
-            page.make_ready()
             proven = tuple(workshop.finish(artifact, proof) for artifact, proof in begun)
         settled = settle(self.loaded, self.exact, proven)
         self._require_proof(settled.proven, progress)
@@ -101,18 +100,32 @@ class Proving:
 
     def _look_inside(self, artifacts: Iterable[Artifact], progress: Progress) -> tuple[LayerCurve, ...]:
         with progress.phase("look inside") as phase:
-            curves = self._curves(_with_layers(artifacts))
+            curves = self._curves(_with_layers(artifacts), meanwhile=page.make_ready)
             phase.detail = f"{sum(len(curve.layers) for curve in curves)} layers compared"
         return curves
 
-    def _curves(self, artifacts: tuple[Artifact, ...], *, local: bool = False) -> tuple[LayerCurve, ...]:
-        """How the error grows from layer to layer; `local`: each is also measured by itself, which takes longer."""
+    def _curves(
+        self, artifacts: tuple[Artifact, ...], *, local: bool = False, meanwhile: Callable[[], None] | None = None
+    ) -> tuple[LayerCurve, ...]:
+        """How the error grows from layer to layer; the runtimes of the formats run side by side.
+
+        Args:
+            artifacts: those with layers to be seen.
+            local: whether each layer is also measured by itself, which takes longer.
+            meanwhile: what there is to do for this thread.
+        """
         from kedge_exporter.culprit.compare import KerasValues, layer_curve  # noqa: PLC0415 (Keras; see `export.py`)
 
         keras = KerasValues(self.loaded, self.exact.model)
-        return tuple(
-            layer_curve(keras, self.frozen, self.draft.staged, one, self._sample(one), local=local) for one in artifacts
-        )
+
+        def curve(one: Artifact) -> LayerCurve:
+            return layer_curve(keras, self.frozen, self.draft.staged, one, self._sample(one), local=local)
+
+        with ThreadPoolExecutor(len(_IN_TURN)) as pool:
+            curves = pool.map(curve, artifacts)
+            if meanwhile is not None:
+                meanwhile()
+        return tuple(curves)
 
     def _require_proof(self, proven: tuple[Proven, ...], progress: Progress) -> None:
         failed = [one for one in proven if one.artifact.verdict == "failed"]

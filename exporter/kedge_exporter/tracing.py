@@ -22,6 +22,9 @@ from kedge_exporter.tables import Table, tables_of
 _LOOPS = {"While", "StatelessWhile"}
 """Freezing takes the weights out of what they carry round, and their outputs move up."""
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+_HEADS = {"Softmax", "Sigmoid"}
+_BRANCHES = {"If", "StatelessIf", "Case", "StatelessCase"}
+"""With those of `_CALLS` and `_LOOPS`, what keeps its ops in functions of their own."""
 _PASSING = {"Const", "Placeholder", "Cast", "Identity"}
 
 
@@ -83,6 +86,11 @@ class Frozen:
     def calls_functions(self) -> bool:
         """Whether parts of it stand in functions of their own, which TensorFlow would compile apart."""
         return not self.ops.isdisjoint(_CALLS)
+
+    @property
+    def may_have_heads(self) -> bool:
+        """Whether an output may end in a softmax or a sigmoid: some op is one, or may hold one."""
+        return not self.ops.isdisjoint({*_HEADS, *_CALLS, *_LOOPS, *_BRANCHES})
 
     @property
     def precisions(self) -> set[str]:

@@ -45,7 +45,7 @@ def rebuilt(monkeypatch: pytest.MonkeyPatch) -> Rebuilt:
     def put(model: Model) -> None:
         from kedge_exporter import precision, tracing  # noqa: PLC0415 (Keras; only where it is needed)
 
-        monkeypatch.setattr(precision, "rebuild", lambda _loaded, _target: model)
+        monkeypatch.setattr(precision, "rebuild", lambda _loaded, _target, **_how: model)
         monkeypatch.setattr(tracing, "in_one_graph", lambda model: model)
         monkeypatch.setattr(exact, "_heads", lambda _loaded: ())
 
@@ -99,10 +99,17 @@ def test_an_output_that_float64_does_not_move_has_keras_as_its_reference(rebuilt
     assert all(case.reference == {} for case in found.cases)
 
 
+def test_keras_is_not_asked_for_logits_that_no_op_leads_to(rebuilt: Rebuilt, monkeypatch: pytest.MonkeyPatch) -> None:
+    rebuilt(Model({}))
+    monkeypatch.setattr(exact, "_heads", lambda _loaded: ("y",))
+    assert with_reference(Model({}), cases()).heads == ("y",)
+    assert with_reference(Model({}), cases(), may_have_heads=False).heads == ()
+
+
 def test_the_layer_that_refuses_float64_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     from kedge_exporter import precision  # noqa: PLC0415 (Keras)
 
-    def refuse(_loaded: object, _target: str) -> Model:
+    def refuse(_loaded: object, _target: str, **_how: object) -> Model:
         raise precision.CannotRebuild("the layer 'stubborn' (Own) stays float32")
 
     monkeypatch.setattr(precision, "rebuild", refuse)

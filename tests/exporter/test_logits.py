@@ -41,6 +41,12 @@ def test_heads_are_found_and_told_apart(told: dict[str, dict[str, Any]]):
 
 
 @pytest.mark.parametrize("model", HEADS)
+def test_a_graph_without_their_ops_has_no_heads(told: dict[str, dict[str, Any]], model: str):
+    assert told[model]["graph_may_have_some"] or not HEADS[model]
+    assert model != "linear" or not told[model]["graph_may_have_some"]
+
+
+@pytest.mark.parametrize("model", HEADS)
 def test_asking_for_logits_changes_no_answer(told: dict[str, dict[str, Any]], model: str):
     assert told[model]["same_answers"]
     assert told[model]["same_logits"]

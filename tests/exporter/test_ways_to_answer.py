@@ -31,6 +31,11 @@ def test_a_model_in_float64_answers_from_one_graph_as_it_does_op_by_op(
     assert told[model]["apart"] < 1e-12
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_that_is_rebuilt_need_not_be_called(told: dict[str, dict[str, Any]], model: str) -> None:
+    assert told[model]["not_called"]
+
+
 def test_answers_are_dropped_when_the_last_layer_has_read_them(told: dict[str, dict[str, Any]]) -> None:
     kedge, keras = told["alive"]["answers"]
     assert keras == 8

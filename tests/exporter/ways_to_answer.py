@@ -76,8 +76,20 @@ def _told(loaded: LoadedModel, inputs: Tensors) -> dict[str, Any]:
         ),
         "names": [list(eager), list(graph)],
         "dtypes": [str(array.dtype) for array in graph.values()],
+        "not_called": _not_called(loaded, exact, inputs),
         "apart": max(float(np.abs(eager[name] - graph[name]).max()) for name in eager),
     }
+
+
+def _not_called(loaded: LoadedModel, called: LoadedModel, inputs: Tensors) -> bool:
+    """Whether a model that is rebuilt without being called answers as the one that was; initializers draw again."""
+    other = rebuild(loaded, "float64", is_called=False)
+    drawn = keras.initializers.GlorotUniform(seed=1)((3, 4), "float32")
+    answers, expected = other.answer(in_float64(inputs)), called.answer(in_float64(inputs))
+    same_outputs = other.signature.output_names == called.signature.output_names
+    return bool(
+        same_outputs and all(np.array_equal(answers[name], expected[name]) for name in expected) and np.any(drawn)
+    )
 
 
 def _alive() -> list[int]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -33,14 +34,18 @@ _PROBES = {
 class KerasValues:
     """What passes the points of a Keras model, in float64 and as it is; asked once for all formats of one graph.
 
+    Threads may ask, one for each format.
+
     Attributes:
         loaded: the model.
         exact: the same weights in float64 (`precision.rebuild`); None where a layer refuses, and Keras itself is the
             reference.
+        alone: held by the thread for which Keras works: what watches its layers watches all threads.
     """
 
     def __init__(self, loaded: "LoadedModel", exact: "LoadedModel | None") -> None:
         self.loaded, self.exact = loaded, exact
+        self.alone = Lock()
         self._known: dict[int, tuple[Frozen, dict[str, NDArray[Any]], OwnErrors]] = {}
 
     def of(
@@ -56,9 +61,10 @@ class KerasValues:
         Raises:
             ModelRefused: as for `layer_values`.
         """
-        if id(frozen) not in self._known:
-            self._known[id(frozen)] = (frozen, *self._asked(inputs, points))
-        _, reference, own = self._known[id(frozen)]
+        with self.alone:
+            if id(frozen) not in self._known:
+                self._known[id(frozen)] = (frozen, *self._asked(inputs, points))
+            _, reference, own = self._known[id(frozen)]
         return reference, own
 
     def _asked(self, inputs: Tensors, points: Sequence[Point]) -> tuple[dict[str, NDArray[Any]], OwnErrors]:
@@ -89,7 +95,9 @@ def layer_curve(  # noqa: PLR0913 (the model, the graph between, the artifact an
         local: whether the layers are also judged alone, which `culprit` needs; takes as long again.
     """
     try:
-        return _Comparison(keras, _of_batch(frozen, artifact), artifact).curve(directory, inputs, local=local)
+        with keras.alone:
+            frozen = _of_batch(frozen, artifact)
+        return _Comparison(keras, frozen, artifact).curve(directory, inputs, local=local)
     except (CannotProbe, ModelRefused) as error:
         return LayerCurve(format=artifact.format, reason=str(error))
     except Exception as error:  # noqa: BLE001 (libraries raise anything on files with faults; no export fails for a curve)
@@ -159,7 +167,8 @@ class _Comparison:
         apart = probe.run_apart(inputs, given)
         own = OwnErrors()
         if self.keras.exact is not None:
-            own = own_errors_apart(self.keras.loaded, inputs, points, reference)
+            with self.keras.alone:
+                own = own_errors_apart(self.keras.loaded, inputs, points, reference)
         judged = {}
         for tensor, layer in layers.items():
             keras = own.dtypes.get(tensor, self.keras.loaded.precision)

@@ -14,6 +14,7 @@ from kedge_exporter.errors import ModelRefused
 from kedge_exporter.keras_model import LoadedModel, named
 from kedge_exporter.logits import answer_logits, answer_with_logits, heads
 from kedge_exporter.precision import rebuild
+from kedge_exporter.tracing import trace
 from tests.exporter.copies.models import dense, half, linear, nested, pixels, shared
 
 RNG = np.random.default_rng(2)
@@ -103,6 +104,7 @@ def told(loaded: LoadedModel) -> dict[str, Any]:
     again = answer_logits(loaded, inputs)
     found: dict[str, Any] = {
         "heads": heads(loaded),
+        "graph_may_have_some": trace(loaded).may_have_heads,
         "same_answers": all(np.array_equal(expected[name], answers[name]) for name in expected),
         "same_logits": logits.keys() == again.keys()
         and all(np.array_equal(logits[name], again[name]) for name in logits),
