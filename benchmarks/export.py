@@ -5,8 +5,8 @@
 Every run is a fresh process (or, for `export-model`, a fresh tree of processes) on the same `.keras` file, the two
 sides in turn. Keras' side is what its documentation shows: load the file, `model.export` to SavedModel, ONNX and
 LiteRT. It proves nothing. Where one of its exporters fails, the time until then counts and the table says so. Memory is
-the largest sum of the proportional set sizes (PSS) of all processes of a side, looked at four times a second: more
-often would slow down the side that has more processes.
+the largest sum of the proportional set sizes (PSS) of all processes of a side, looked at four times a second in a run
+of its own: to look takes a process of gigabytes 20 ms, and stops it, which is not to count as its time.
 """
 
 import argparse
@@ -58,7 +58,7 @@ class Run:
     Attributes:
         wall_s: from start to end.
         cpu_s: user and system time of all its processes.
-        peak_mb: the largest sum of proportional set sizes, in 10**6 bytes.
+        peak_mb: the largest sum of proportional set sizes, in 10**6 bytes; 0 where nobody looked.
         failed: Keras' exporters that raised, with the exception.
         proof_s: of the wall time, what the proof and its report take; 0 where there is none.
     """
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run both sides and print the table; 1 where a ratio is above what the project promises."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default=",".join(MODELS), help="of keras.applications (default: %(default)s)")
-    parser.add_argument("--repeat", type=int, default=1, help="runs of each side; medians are printed")
+    parser.add_argument("--repeat", type=int, default=1, help="runs of each side for the time; medians are printed")
     flags = parser.parse_args(arguments)
     names = flags.models.split(",")
     with tempfile.TemporaryDirectory(prefix="kedge-benchmark-") as scratch:
@@ -98,16 +98,8 @@ def _build(names: list[str], scratch: Path) -> dict[str, Path]:
 
 def _compare(name: str, file: Path, scratch: Path, repeat: int) -> tuple[float, float]:
     """Run both sides in turn, print three lines, and return the ratios of wall time and of memory."""
-    theirs, ours = [], []
-    for number in range(repeat):
-        out = scratch / f"{name}-{number}"
-        (out / "keras").mkdir(parents=True)
-        formats = json.dumps(_FORMATS)
-        theirs.append(_measured([sys.executable, "-c", _KERAS_EXPORTS, str(file), str(out / "keras"), formats]))
-        command = [str(Path(sys.executable).with_name("export-model")), str(file), "--output", str(out / "kedge")]
-        command += ["--json"]
-        ours.append(_measured(command))
-    keras, kedge = _median(theirs), _median(ours)
+    pairs = [_both(file, scratch / f"{name}-{number}", is_watched=not number) for number in range(repeat + 1)]
+    keras, kedge = (_summary(list(runs)) for runs in zip(*pairs, strict=True))
     failures = ", ".join(f"{format_name} failed: {error}" for format_name, error in keras.failed.items())
     print(_row(name, "Keras", f"{keras.wall_s:.1f}", f"{keras.cpu_s:.1f}", f"{keras.peak_mb:.0f}", failures))
     proof = f"proven; the proof and its report take {kedge.proof_s:.1f} s, {kedge.proof_s / kedge.wall_s:.0%}"
@@ -117,8 +109,17 @@ def _compare(name: str, file: Path, scratch: Path, repeat: int) -> tuple[float, 
     return ratios[0], ratios[2]
 
 
-def _measured(command: list[str]) -> Run:
-    """Run a command to its end while looking at the memory of its process tree.
+def _both(file: Path, out: Path, *, is_watched: bool) -> tuple[Run, Run]:
+    """Keras' exports of a file, then `export-model`'s."""
+    (out / "keras").mkdir(parents=True)
+    theirs = [sys.executable, "-c", _KERAS_EXPORTS, str(file), str(out / "keras"), json.dumps(_FORMATS)]
+    command = str(Path(sys.executable).with_name("export-model"))
+    ours = [command, str(file), "--output", str(out / "kedge"), "--json"]
+    return _measured(theirs, is_watched=is_watched), _measured(ours, is_watched=is_watched)
+
+
+def _measured(command: list[str], *, is_watched: bool) -> Run:
+    """Run a command to its end, looking at the memory of its process tree where `is_watched`.
 
     Raises:
         RuntimeError: it failed.
@@ -127,9 +128,10 @@ def _measured(command: list[str]) -> Run:
         before, start = os.times(), time.monotonic()
         process = subprocess.Popen(command, env=_environment(), stdout=output, stderr=errors)  # noqa: S603
         peak = 0
-        while process.poll() is None:
+        while is_watched and process.poll() is None:
             peak = max(peak, sum(map(_pss, _tree(process.pid))))
             time.sleep(_LOOK_S)
+        process.wait()
         wall, after = time.monotonic() - start, os.times()
         output.seek(0)
         errors.seek(0)
@@ -170,13 +172,15 @@ def _pss(pid: int) -> int:
     return 0
 
 
-def _median(runs: list[Run]) -> Run:
+def _summary(runs: list[Run]) -> Run:
+    """The memory of the first run, which was watched, and the medians of the others."""
+    watched, *timed = runs
     return Run(
-        median(run.wall_s for run in runs),
-        median(run.cpu_s for run in runs),
-        median(run.peak_mb for run in runs),
-        runs[0].failed,
-        median(run.proof_s for run in runs),
+        median(run.wall_s for run in timed),
+        median(run.cpu_s for run in timed),
+        watched.peak_mb,
+        watched.failed,
+        median(run.proof_s for run in timed),
     )
 
 

@@ -5,7 +5,7 @@ import os
 import sys
 
 from kedge_bundle import __version__
-from kedge_server.settings import SettingsInvalid, add_flags, read_settings
+from kedge_server.settings_reading import SettingsInvalid, add_flags, read_settings
 
 USAGE = 2
 

@@ -9,7 +9,8 @@ import pytest
 
 from kedge_bundle.manifest import ARTIFACT_NAMES
 from kedge_server.addresses import Address
-from kedge_server.settings import Settings, SettingsInvalid, add_flags, markdown_table, read_settings
+from kedge_server.settings import Settings
+from kedge_server.settings_reading import SettingsInvalid, add_flags, markdown_table, read_settings
 from tests.services.server_process import clean_environment
 
 DOCS = Path(__file__).parents[2] / "docs" / "serving.md"
@@ -157,7 +158,7 @@ def test_something_to_serve_must_be_named():
 
 def test_the_table_of_the_documentation_is_the_generated_one():
     assert markdown_table() in DOCS.read_text("utf-8"), (
-        "run: python -m kedge_server.settings, and put what it prints into docs/serving.md"
+        "run: python -m kedge_server.settings_reading, and put what it prints into docs/serving.md"
     )
 
 
