@@ -1,4 +1,4 @@
-"""The recipe, top to bottom: inspect, load, sample, trace, convert, prove, quantize, compare the bytes, publish.
+"""The recipe, top to bottom: inspect, load, sample, trace, answer, convert, prove, quantize, compare, publish.
 
 Keras and TensorFlow come in only after the file was read as data; that is why they are imported inside.
 """
@@ -30,7 +30,8 @@ from kedge_exporter.proving import Proving
 from kedge_exporter.publish import Draft, publish
 from kedge_exporter.quantize import Quantizer
 from kedge_exporter.quantize_rows import rows_for
-from kedge_exporter.reference import check_answers, reference_answers
+from kedge_exporter.reference import Reference as Answered
+from kedge_exporter.reference import check_answers, drawn_cases, reference_answers
 from kedge_exporter.request import Exported, ExportRequest, FormatResult
 from kedge_exporter.samples import draws
 from kedge_exporter.user_data import fitted_data
@@ -81,12 +82,11 @@ def export(
         readings = input_layers.readings(loaded)
         stats, stats_notes = input_statistics(loaded.signature, readings, data)
         inputs = draws(loaded.signature, readings, stats)
-        reference = reference_answers(loaded, inputs, data, request.seed)
-        rows = rows_for(request, loaded.signature, data, inputs, reference.cases)
-        phase.detail = f"{len(reference.cases)} cases answered by Keras; {_describe_stats(stats)}"
+        cases = drawn_cases(loaded, inputs, data, request.seed)
+        rows = rows_for(request, loaded.signature, data, inputs, cases)
+        phase.detail = _describe_stats(stats)
     with progress.phase("trace") as phase:
         frozen = tracing.trace(loaded)
-        check_answers(reference.cases, frozen.signature)
         give_back()
         phase.detail = f"{len(frozen.function.graph.get_operations())} nodes"
     budget, budget_notes, why_not = budget_of(loaded.precision, frozen.precisions, request.formats)
@@ -102,13 +102,14 @@ def export(
         parameters=loaded.parameters,
         staged=staged,
         advice=advice,
-        notes=(*loaded.notes, *notes, *stats_notes, *reference.notes, *budget_notes),
+        notes=(*loaded.notes, *notes, *stats_notes, *budget_notes),
         data_sha256=data_sha256,
     )
-    draft.write_golden(reference.cases)
-    rehearsed = _rehearsed(frozen, draft, reference.cases, work, processes, progress)
+    draft.write_golden(cases)
+    rehearsed = _rehearsed(frozen, draft, cases, work, processes, progress)
+    reference = _answered(loaded, frozen, cases, progress)
     exact = _exact(loaded, frozen, reference.cases, why_not, progress)
-    draft = replace(draft, reference=exact.reference, notes=(*draft.notes, *exact.notes))
+    draft = replace(draft, reference=exact.reference, notes=(*draft.notes, *reference.notes, *exact.notes))
     draft.write_golden(exact.cases)
     made = Proving(loaded, exact, frozen, draft, work, rehearsed).run(processes, progress)
     draft = replace(draft, notes=(*draft.notes, *made.notes))
@@ -145,6 +146,14 @@ def _rehearsed(  # noqa: PLR0913, PLR0917 (what `rehearse` takes, and the progre
         give_back()
         phase.detail = "" if rehearsed is None else describe(rehearsed.artifact)
     return rehearsed
+
+
+def _answered(loaded: "LoadedModel", frozen: "Frozen", cases: list[Case], progress: Progress) -> Answered:
+    with progress.phase("answer") as phase:
+        answered = reference_answers(loaded, cases)
+        check_answers(answered.cases, frozen.signature)
+        phase.detail = f"{len(answered.cases)} cases answered by Keras"
+    return answered
 
 
 def _exact(loaded: "LoadedModel", frozen: "Frozen", cases: list[Case], why_not: str, progress: Progress) -> Exact:

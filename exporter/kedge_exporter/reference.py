@@ -26,15 +26,23 @@ class Reference:
     notes: tuple[str, ...]
 
 
-def reference_answers(loaded: "LoadedModel", inputs: list[Draw], data: Tensors | None, seed: int) -> Reference:
+def drawn_cases(loaded: "LoadedModel", inputs: list[Draw], data: Tensors | None, seed: int) -> list[Case]:
+    """Every case, without answers; in open axes the first sizes that Keras takes.
+
+    Raises:
+        ModelRefused: Keras takes none of the sizes.
+    """
+    signature = loaded.signature
+    sizes = _open_sizes(loaded, inputs) if has_open_sizes(signature) else (1,)
+    return make_cases(inputs, sizes, data, seed, signature.fixed_batch)
+
+
+def reference_answers(loaded: "LoadedModel", made: list[Case]) -> Reference:
     """Ask Keras for its answers to every case.
 
     Raises:
         ModelRefused: Keras answers none of the typical cases.
     """
-    signature = loaded.signature
-    sizes = _open_sizes(loaded, inputs) if has_open_sizes(signature) else (1,)
-    made = make_cases(inputs, sizes, data, seed, signature.fixed_batch)
     cases, notes = _answered(loaded, [case for case in made if case.kind in USUAL])
     regrouping, regrouping_notes = _regrouped(loaded, cases)
     # Each by itself: the loudest row of a batch can decide on the others (`MelSpectrogram`), and typical rows hide it.
