@@ -16,7 +16,8 @@ from grpc_health.v1.health_pb2 import (
 
 from kedge_server.errors import ModelNotFound
 from kedge_server.models import ModelTable
-from kedge_server.wire.services import Answers, Context, Stream, Unary
+from kedge_server.wire.services import Answers, Stream, Unary
+from kedge_server.wire.status import Context
 
 _SERVING = HealthCheckResponse.SERVING
 _NOT_SERVING = HealthCheckResponse.NOT_SERVING

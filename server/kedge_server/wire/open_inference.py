@@ -24,7 +24,8 @@ from kedge_server.pb.open_inference_pb2 import (
 from kedge_server.pipeline import Pipeline
 from kedge_server.wire.infer_call import InferCall, model_name, version_number
 from kedge_server.wire.model_description import configuration, index_entry, metadata, statistics
-from kedge_server.wire.services import Answers, Context, Raw, Refused, Unary, within
+from kedge_server.wire.services import Answers, Raw, Refused, Unary, within
+from kedge_server.wire.status import Context
 
 SERVER_NAME = "kedge"
 

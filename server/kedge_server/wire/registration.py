@@ -10,7 +10,6 @@ from kedge_server.pipeline import Pipeline
 from kedge_server.wire.health import HealthService
 from kedge_server.wire.open_inference import OpenInferenceService
 from kedge_server.wire.services import add_service
-from kedge_server.wire.status import StatusInterceptor
 from kedge_server.wire.tensorflow_serving import ModelService, PredictionService
 
 _SERVING = tensorflow_serving_pb2.DESCRIPTOR.services_by_name
@@ -59,13 +58,12 @@ def add_services(  # noqa: PLR0913 (what a server is made of, by name)
 
 
 def new_server(message_bytes: int) -> grpc.aio.Server:
-    """A server without services, whose errors become statuses.
+    """A server without services.
 
     Args:
         message_bytes: the largest message, either way.
     """
     return grpc.aio.server(
-        interceptors=[StatusInterceptor()],
         options=[
             ("grpc.so_reuseport", 0),  # two servers on one port would each answer a part of the calls
             ("grpc.server.max_pending_requests", _MOST_PENDING),

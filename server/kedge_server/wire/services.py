@@ -17,8 +17,8 @@ from kedge_bundle.signature import Violation
 from kedge_server.errors import AnswerTooLarge, InvalidInput, NotSupported
 from kedge_server.pipeline import Answer
 from kedge_server.wire.observed import Metadata
+from kedge_server.wire.status import Context, guarded, guarded_stream
 
-Context = grpc.aio.ServicerContext[bytes, bytes]
 M = TypeVar("M", bound=Message)
 
 
@@ -44,6 +44,13 @@ class Raw:
 
 
 @dataclass(frozen=True)
+class RawStream:
+    """Answered from a stream of requests' bytes with a stream of responses'."""
+
+    answer: Callable[[AsyncIterator[bytes], Context], AsyncIterator[bytes]]
+
+
+@dataclass(frozen=True)
 class Refused:
     """Not answered; the sentence says what to use instead."""
 
@@ -53,7 +60,8 @@ class Refused:
 _MOST_ELEMENTS = 4096
 """Of one kind in a request. No model has so many inputs, and a message of 64 MB holds millions of empty ones."""
 
-Answers = Mapping[str, Unary | Stream | Raw | Refused]
+Answering = Unary | Stream | Raw | RawStream | Refused
+Answers = Mapping[str, Answering]
 
 
 def add_service(server: grpc.aio.Server, service: ServiceDescriptor, answers: Answers) -> None:
@@ -119,35 +127,58 @@ def within(
     return sized
 
 
-def _handler(method: MethodDescriptor, answer: Unary | Stream | Raw | Refused) -> "grpc.RpcMethodHandler[Any, Any]":
-    if isinstance(answer, Refused):
-        return _refusing_handler(method, answer.why)
+def _handler(method: MethodDescriptor, answer: Answering) -> "grpc.RpcMethodHandler[Any, Any]":
+    if method.server_streaming:
+        streamed = _stream(method, answer)
+        make = (
+            grpc.stream_stream_rpc_method_handler if method.client_streaming else grpc.unary_stream_rpc_method_handler
+        )
+        return make(guarded_stream(streamed, method.full_name))
+    return grpc.unary_unary_rpc_method_handler(guarded(_unary(method, answer), method.full_name))
+
+
+def _unary(method: MethodDescriptor, answer: Answering) -> Callable[[Any, Context], Awaitable[bytes]]:
     if isinstance(answer, Raw):
-        return grpc.unary_unary_rpc_method_handler(answer.answer)
+        return answer.answer
+    if isinstance(answer, Refused):
+        return _refusing(answer.why)
+    if not isinstance(answer, Unary):
+        raise TypeError(f"{method.full_name} answers with one message, not with a stream")
     request_type = GetMessageClass(method.input_type)
-    if isinstance(answer, Unary):
 
-        async def unary(data: bytes, context: Context) -> bytes:
-            return (await answer.answer(parsed(request_type, data), context)).SerializeToString()
+    async def unary(data: bytes, context: Context) -> bytes:
+        return (await answer.answer(parsed(request_type, data), context)).SerializeToString()
 
-        return grpc.unary_unary_rpc_method_handler(unary)
+    return unary
+
+
+def _stream(method: MethodDescriptor, answer: Answering) -> Callable[[Any, Context], AsyncIterator[bytes]]:
+    if isinstance(answer, Refused):
+        return _refusing_stream(answer.why)
+    if isinstance(answer, RawStream):
+        return answer.answer
+    if not isinstance(answer, Stream):
+        raise TypeError(f"{method.full_name} answers with a stream")
+    request_type = GetMessageClass(method.input_type)
 
     async def stream(data: bytes, context: Context) -> AsyncIterator[bytes]:
         async for message in answer.answer(parsed(request_type, data), context):
             yield message.SerializeToString()
 
-    return grpc.unary_stream_rpc_method_handler(stream)
+    return stream
 
 
-def _refusing_handler(method: MethodDescriptor, why: str) -> "grpc.RpcMethodHandler[Any, Any]":
+def _refusing(why: str) -> Callable[[Any, Context], Awaitable[bytes]]:
     async def refuse(_request: object, _context: Context) -> NoReturn:
         raise NotSupported(why)
 
-    async def refuse_stream(_request: object, _context: Context) -> AsyncIterator[bytes]:
+    return refuse
+
+
+def _refusing_stream(why: str) -> Callable[[Any, Context], AsyncIterator[bytes]]:
+    async def refuse(_request: object, _context: Context) -> AsyncIterator[bytes]:
         if why:
             raise NotSupported(why)
         yield b""  # makes this a stream, which is what its handler has to be
 
-    if method.server_streaming:
-        return grpc.stream_stream_rpc_method_handler(refuse_stream)
-    return grpc.unary_unary_rpc_method_handler(refuse)
+    return refuse

@@ -1,4 +1,6 @@
-"""Every error's way to the caller: one interceptor, one rule. `ServingError.code` is the gRPC code.
+"""Every error's way to the caller: one rule, wrapped round every handler. `ServingError.code` is the gRPC code.
+
+Wrapped, not intercepted: gRPC's interceptors cost a fifth of a small request.
 
 Details travel as google.rpc.Status (https://google.aip.dev/193): BadRequest names every violation, RetryInfo says when
 to come back. They are trailing metadata, of which peers accept 8 KB by default, so they are cut to fit, with a count.
@@ -6,7 +8,7 @@ to come back. They are trailing metadata, of which peers accept 8 KB by default,
 
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, NoReturn, TypeAlias
+from typing import NoReturn, TypeVar
 
 import grpc
 import structlog
@@ -16,7 +18,6 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from kedge_bundle.signature import Violation
 from kedge_server.errors import InvalidInput, ModelFailed, QueueFull, ServingError
-from kedge_server.wire.services import Context
 
 _log = structlog.get_logger("kedge.wire")
 
@@ -28,35 +29,17 @@ _FIELD_CHARACTERS, _DESCRIPTION_CHARACTERS = 100, 400
 
 _DETAILS_KEY = "grpc-status-details-bin"
 
-Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Context = grpc.aio.ServicerContext[bytes, bytes]
+Request = TypeVar("Request")
+Response = TypeVar("Response")
 
 
-class StatusInterceptor(grpc.aio.ServerInterceptor):
-    """Turns what a handler raises into a status: a ServingError into its own, anything else into INTERNAL."""
+def guarded(
+    answer: Callable[[Request, Context], Awaitable[Response]], method: str
+) -> Callable[[Request, Context], Awaitable[Response]]:
+    """A handler of one request whose errors become statuses: a ServingError its own, anything else INTERNAL."""
 
-    async def intercept_service(
-        self,
-        continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]",
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> "Handler | None":
-        """Wrap the handler that was found; None, which gRPC answers with UNIMPLEMENTED, stays None."""
-        handler = await continuation(handler_call_details)
-        return None if handler is None else _guarded(handler, handler_call_details.method)
-
-
-def _guarded(handler: Handler, method: str) -> Handler:
-    codecs = handler.request_deserializer, handler.response_serializer
-    if handler.unary_unary is not None:
-        return grpc.unary_unary_rpc_method_handler(_guarded_unary(handler.unary_unary, method), *codecs)
-    if handler.unary_stream is not None:
-        return grpc.unary_stream_rpc_method_handler(_guarded_stream(handler.unary_stream, method), *codecs)
-    if handler.stream_stream is not None:
-        return grpc.stream_stream_rpc_method_handler(_guarded_stream(handler.stream_stream, method), *codecs)
-    return handler  # client streaming: no service here has such a method
-
-
-def _guarded_unary(answer: Callable[[Any, Any], Any], method: str) -> Callable[[Any, Context], Awaitable[Any]]:
-    async def guarded(request: object, context: Context) -> object:
+    async def guarded(request: Request, context: Context) -> Response:
         try:
             return await answer(request, context)
         except Exception as error:  # noqa: BLE001 (the last place before the wire; everything becomes a status)
@@ -65,8 +48,12 @@ def _guarded_unary(answer: Callable[[Any, Any], Any], method: str) -> Callable[[
     return guarded
 
 
-def _guarded_stream(answer: Callable[[Any, Any], Any], method: str) -> Callable[[Any, Context], AsyncIterator[Any]]:
-    async def guarded(request: object, context: Context) -> AsyncIterator[object]:
+def guarded_stream(
+    answer: Callable[[Request, Context], AsyncIterator[Response]], method: str
+) -> Callable[[Request, Context], AsyncIterator[Response]]:
+    """The same for a handler that answers with a stream."""
+
+    async def guarded(request: Request, context: Context) -> AsyncIterator[Response]:
         try:
             async for response in answer(request, context):
                 yield response

@@ -26,7 +26,8 @@ from kedge_server.wire.predict_call import (
     version_label,
     version_number,
 )
-from kedge_server.wire.services import Answers, Context, Raw, Refused, Unary, within
+from kedge_server.wire.services import Answers, Raw, Refused, Unary, within
+from kedge_server.wire.status import Context
 
 _SIGNATURE_DEF = "signature_def"
 _PREDICT_METHOD = "tensorflow/serving/predict"
