@@ -6,7 +6,7 @@ model or from the user's data; the comparison is used by the server at its bound
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ once too often: pixels of 0…255 (standard deviation about 70) come out of a se
 """
 
 _REPORTED_FEATURES = 16
+_WIDE = 192
+_LARGEST = float(np.finfo(np.float64).max)
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,8 @@ class InputStats(BaseModel):
         """View `array` (batch, ...) as (values, features), with the feature axis last."""
         if self.axis is None or array.ndim == 0:
             return array.reshape(-1, 1)
+        if self.axis in (-1, array.ndim - 1):  # the usual one, for which numpy's general way takes longer than to look
+            return array.reshape(-1, array.shape[-1])
         return np.moveaxis(array, self.axis, -1).reshape(-1, array.shape[self.axis])
 
     def violations(self, array: NDArray[np.generic], limits: Limits) -> list[StatViolation]:
@@ -113,6 +117,16 @@ class InputStats(BaseModel):
         if self.features not in (1, table.shape[1]) or self._is_clean(table, limits):
             return []
         return self._explain(table.astype(np.float64), limits)
+
+    def is_clean(self, array: NDArray[np.generic], limits: Limits) -> bool:
+        """Whether every value is finite and like those of training: `violations` would find nothing.
+
+        Args:
+            array: the input, shape (rows, ...), any real dtype, not empty.
+            limits: how far is too far.
+        """
+        table = self.by_feature(array)
+        return self.features in (1, table.shape[1]) and self._is_clean(table, limits)
 
     @cached_property
     def _bounds_by_limits(self) -> dict[Limits, tuple[NDArray[np.float64], NDArray[np.float64]]]:
@@ -135,7 +149,7 @@ class InputStats(BaseModel):
         if "mean" in stats:
             near_low, near_high = self._near(limits)
             low, high = np.maximum(low, near_low), np.minimum(high, near_high)
-        return low, high
+        return np.maximum(low, -_LARGEST), np.minimum(high, _LARGEST)  # infinity is never within
 
     def _near(self, limits: Limits) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The least and the largest value that is no z-score violation.
@@ -152,9 +166,12 @@ class InputStats(BaseModel):
     def _is_clean(self, table: NDArray[np.generic], limits: Limits) -> bool:
         """The common case, in two passes over the values: everything finite, within bounds, not collapsed."""
         low, high = self._bounds(limits)
-        least, largest = table.min(axis=0).astype(np.float64), table.max(axis=0).astype(np.float64)
-        inside = bool(((least >= low) & (largest <= high) & np.isfinite(least) & np.isfinite(largest)).all())
-        return inside and not self._collapsed(table.shape[0], largest - least).any()
+        if len(table) < SPREAD_MIN_VALUES:  # NaN is within no bounds
+            values: NDArray[Any] = table
+            return bool(np.count_nonzero((values >= low) & (values <= high)) == table.size)
+        least, largest = (_folded(table, ufunc).astype(np.float64) for ufunc in (np.minimum, np.maximum))
+        inside = np.count_nonzero((least >= low) & (largest <= high)) == least.size
+        return inside and not self._collapsed(len(table), largest - least).any()
 
     def _collapsed(self, values: int, spread: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Which features vary far less within this request than they did in training."""
@@ -218,6 +235,20 @@ class InputStats(BaseModel):
                 StatViolation(self.input, int(i), kind, float(table[row, i]), _of(seen, int(i)), int(bad[:, i].sum()))
             )
         return found
+
+
+def _folded(table: NDArray[np.generic], ufunc: np.ufunc) -> NDArray[np.generic]:
+    """`ufunc.reduce(table, axis=0)` of (values, features): the least or the largest of each feature; NaN where one is.
+
+    Along rows of three channels numpy goes value by value; along rows of a hundred it is twenty times faster.
+    """
+    values, features = table.shape
+    fold = _WIDE // features
+    whole = values // fold * fold if fold > 1 else 0
+    if not whole:
+        return np.asarray(ufunc.reduce(table, axis=0))
+    wide = ufunc.reduce(table[:whole].reshape(-1, fold * features), axis=0)
+    return np.asarray(ufunc.reduce(np.concatenate([wide.reshape(fold, features), table[whole:]]), axis=0))
 
 
 def _of(seen: list[str], feature: int) -> str:

@@ -1,5 +1,7 @@
 """Jobs and the bounded queue in which they wait for an instance. Knows neither runtimes nor metrics.
 
+Of those that wait, the more urgent go first, and among equals the older.
+
 Jobs are put and discarded on the event loop's thread and taken by the instances' threads.
 """
 
@@ -17,6 +19,9 @@ from kedge_bundle.signature import Tensors
 
 T = TypeVar("T")
 
+USUAL_PRIORITY = 2
+"""Of requests that name none: 1 goes before them."""
+
 
 @dataclass(eq=False, slots=True)
 class Job(Generic[T]):
@@ -27,8 +32,10 @@ class Job(Generic[T]):
         rows: how many.
         complete: turns this job's outputs into its result; runs in the instance's thread. What it raises is the
             job's outcome.
-        future: owned by this job; finished at most once, on the event loop's thread.
+        future: owned by this job; finished at most once, on the event loop's thread. The scheduler makes it where it
+            is None and somebody has to wait.
         deadline: in `time.monotonic()` seconds.
+        priority: lower goes first.
         is_taken: whether an instance has it.
         trailing_shapes: of the inputs, without the batch axis; the queue sets it.
         queued_at, started_at, ran_at, completed_at: `time.perf_counter()` seconds; 0 until it happens.
@@ -37,8 +44,9 @@ class Job(Generic[T]):
     inputs: Tensors
     rows: int
     complete: Callable[[Tensors], T]
-    future: asyncio.Future[T]
+    future: asyncio.Future[T] | None = None
     deadline: float | None = None
+    priority: int = USUAL_PRIORITY
     queued_at: float = 0.0
     started_at: float = 0.0
     ran_at: float = 0.0
@@ -49,7 +57,13 @@ class Job(Generic[T]):
     @property
     def is_wanted(self) -> bool:
         """Whether anybody still waits for the result: neither cancelled nor out of time."""
-        return not self.future.done() and (self.deadline is None or time.monotonic() < self.deadline)
+        is_over = self.future is not None and self.future.done()
+        return not is_over and (self.deadline is None or time.monotonic() < self.deadline)
+
+    @property
+    def nbytes(self) -> int:
+        """What its inputs hold in memory."""
+        return sum(array.nbytes for array in self.inputs.values())
 
 
 @dataclass(frozen=True)
@@ -58,24 +72,30 @@ class QueueLimits:
 
     Attributes:
         queue_rows: rows that may wait.
-        max_batch_rows: rows of a batch of several jobs; a larger job runs as a batch of its own.
+        max_batch_rows: rows of a batch; a larger job runs as a batch of its own, unless it was split.
         window_s: how long after its first job was queued a batch waits for more.
         is_joinable: whether the model answers row by row, so that jobs can share a run.
+        queue_bytes: what the inputs of all that waits may hold in memory.
+        batch_sizes: the numbers of rows that the model is run with, ascending: other batches are filled up to the next
+            one. Empty: any.
     """
 
     queue_rows: int
     max_batch_rows: int
     window_s: float = 0.0
     is_joinable: bool = True
+    queue_bytes: int = 1 << 30
+    batch_sizes: tuple[int, ...] = ()
 
 
 class JobQueue:
-    """A bounded queue that hands out batches: the oldest job and those that fit to it."""
+    """A bounded queue that hands out batches: the first job and those that fit to it."""
 
     def __init__(self, limits: QueueLimits) -> None:
         self._limits = limits
-        self._waiting: deque[Job[object]] = deque()
+        self._waiting: dict[int, deque[Job[object]]] = {}
         self._rows = 0
+        self._bytes = 0
         self._is_closed = False
         self._lock = threading.Lock()
         # Instances inside `take`, those of them that sleep, and a token for each sleeper that is to wake up.
@@ -93,24 +113,43 @@ class JobQueue:
         """Rows that wait."""
         return self._rows
 
-    def put(self, job: Job[T]) -> bool:
-        """Queue a job; False when its rows do not fit."""
-        job.trailing_shapes = tuple(array.shape[1:] for array in job.inputs.values())
+    @property
+    def nbytes(self) -> int:
+        """What the inputs of all that waits hold in memory."""
+        return self._bytes
+
+    def put(self, *jobs: Job[T]) -> bool:
+        """Queue jobs; False, and none is queued, when their rows or their bytes do not fit."""
+        rows, size = sum([job.rows for job in jobs]), sum([job.nbytes for job in jobs])
         with self._lock:
-            if self._rows + job.rows > self._limits.queue_rows:
+            if self._rows + rows > self._limits.queue_rows or self._bytes + size > self._limits.queue_bytes:
                 return False
-            job.queued_at = time.perf_counter()
-            self._rows += job.rows
-            self._waiting.append(job)  # type: ignore[arg-type]  # the queue never looks at a result
-            self._wake_one()
+            self._rows += rows
+            self._bytes += size
+            for job in jobs:
+                job.trailing_shapes = tuple([array.shape[1:] for array in job.inputs.values()])
+                job.queued_at = time.perf_counter()
+                level = self._waiting.get(job.priority)
+                if level is None:
+                    level = self._waiting[job.priority] = deque()
+                level.append(job)  # type: ignore[arg-type]  # the queue never looks at a result
+                self._wake_one()
         return True
+
+    def rows_before(self, priority: int) -> int:
+        """Rows that wait and go before a job of this priority that comes now."""
+        with self._lock:
+            if self._waiting.keys() <= {priority}:
+                return self._rows
+            return sum(job.rows for level, jobs in self._waiting.items() if level <= priority for job in jobs)
 
     def discard(self, job: Job[T]) -> None:
         """Take a job out that nobody waits for any more; nothing happens when an instance has it already."""
         with self._lock:
             if not job.is_taken:
-                self._waiting.remove(job)  # type: ignore[arg-type]
+                self._waiting[job.priority].remove(job)  # type: ignore[arg-type]
                 self._mark_taken(job)
+                self._drop_empty_levels()
 
     def take(self) -> list[Job[object]] | None:
         """Wait for the next batch, at least one wanted job; None once the queue is closed and empty."""
@@ -166,26 +205,38 @@ class JobQueue:
                         self._tokens.get_nowait()
 
     def _fill(self, batch: list[Job[object]], most: int) -> None:
-        """Move jobs that fit from the queue into the batch, oldest first; those of another shape keep their place.
+        """Move jobs that fit from the queue into the batch; those of another shape keep their place.
 
         The first job fits always, others up to `most` rows in all.
         """
-        rows = sum(job.rows for job in batch)
-        passed: list[Job[object]] = []
-        while self._waiting:
-            job = self._waiting[0]
-            if batch and (not self._limits.is_joinable or rows + job.rows > most):
+        rows = sum([job.rows for job in batch])
+        for priority in sorted(self._waiting):
+            waiting = self._waiting[priority]
+            passed: list[Job[object]] = []
+            while waiting:
+                job = waiting[0]
+                if batch and (not self._limits.is_joinable or rows + job.rows > most):
+                    break
+                waiting.popleft()
+                if batch and job.trailing_shapes != batch[0].trailing_shapes:
+                    passed.append(job)
+                    continue
+                self._mark_taken(job)
+                if job.is_wanted:
+                    batch.append(job)
+                    rows += job.rows
+            is_full = bool(waiting)
+            waiting.extendleft(reversed(passed))
+            if is_full:
                 break
-            self._waiting.popleft()
-            if batch and job.trailing_shapes != batch[0].trailing_shapes:
-                passed.append(job)
-                continue
-            self._mark_taken(job)
-            if job.is_wanted:
-                batch.append(job)
-                rows += job.rows
-        self._waiting.extendleft(reversed(passed))
+        self._drop_empty_levels()
+
+    def _drop_empty_levels(self) -> None:
+        """Callers choose the numbers of priorities; none is remembered."""
+        for priority in [priority for priority, jobs in self._waiting.items() if not jobs]:
+            del self._waiting[priority]
 
     def _mark_taken(self, job: Job[T]) -> None:
         job.is_taken = True
         self._rows -= job.rows
+        self._bytes -= job.nbytes

@@ -20,7 +20,7 @@ from kedge_bundle.runtimes import is_installed, open_runtime
 from kedge_bundle.runtimes.base import Runtime
 from kedge_bundle.signature import Tensors, row_count
 from kedge_bundle.store import Bundle, is_bundle, models, open_bundle, versions
-from kedge_server.scheduler import is_joinable
+from kedge_server.batches import is_joinable
 from kedge_server.session import Options, open_session
 
 FORMAT_PREFERENCE: tuple[FormatName, ...] = ("onnx", "tflite", "saved_model")

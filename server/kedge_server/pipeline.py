@@ -15,9 +15,9 @@ import structlog
 from kedge_bundle.signature import Tensors, Violation
 from kedge_bundle.stats import StatViolation
 from kedge_server.errors import ModelFailed, ServingError
-from kedge_server.jobs import Job
+from kedge_server.jobs import USUAL_PRIORITY, Job
 from kedge_server.metrics import Metrics
-from kedge_server.models import Loaded, ModelTable, ServedModel
+from kedge_server.models import ModelTable, ServedModel
 from kedge_server.series import CallRecord
 from kedge_server.validation import InputReport, Policy, check_inputs, check_outputs, nonfinite_outputs
 
@@ -33,7 +33,7 @@ _TRANSIT_S = 0.05
 """A caller's deadline begins when it sends the call, ours when the call has come: its end may be so much earlier."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
     """One request, decoded.
 
@@ -44,6 +44,7 @@ class Call:
         label: a version label instead of a number.
         outputs: which outputs to answer; empty is all.
         deadline: in `time.monotonic()` seconds.
+        priority: lower goes first.
         violations: found while decoding; reported together with everything that `check_inputs` finds.
     """
 
@@ -53,10 +54,11 @@ class Call:
     label: str | None = None
     outputs: tuple[str, ...] = ()
     deadline: float | None = None
+    priority: int = USUAL_PRIORITY
     violations: tuple[Violation, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     """The outputs that were asked for, in the signature's order, and where the inputs strayed from training."""
 
@@ -94,12 +96,16 @@ class Pipeline:
         try:
             call = decode() if request_bytes <= _ON_THE_LOOP_BYTES else await asyncio.to_thread(decode)
             decoded_at = time.perf_counter()
-            record.phases["decode"] = decoded_at - record.started_at
+            record.decode = decoded_at - record.started_at
             deadline = call.deadline
             model = record.model = self.models.find(call.model, call.version, call.label)
             loaded = model.loaded
-            report = record.inputs = await self._check_inputs(call, loaded)
-            record.phases["validate"] = time.perf_counter() - decoded_at
+            check = (call.inputs, loaded.contract, self._policy, call.violations, call.outputs)
+            if sum([array.nbytes for array in call.inputs.values()]) <= _ON_THE_LOOP_BYTES:
+                report = record.inputs = check_inputs(*check)
+            else:
+                report = record.inputs = await asyncio.to_thread(check_inputs, *check)
+            record.validate = time.perf_counter() - decoded_at
             report.raise_if_refused()
             job = self._job(call, model, report, record, encode)
             try:
@@ -120,27 +126,23 @@ class Pipeline:
         finally:
             self._metrics.finish(record)
 
-    async def _check_inputs(self, call: Call, loaded: Loaded) -> InputReport:
-        arguments = (call.inputs, loaded.contract, self._policy, call.violations, call.outputs)
-        if sum([array.nbytes for array in call.inputs.values()]) <= _ON_THE_LOOP_BYTES:
-            return check_inputs(*arguments)
-        return await asyncio.to_thread(check_inputs, *arguments)
-
     def _job(
         self, call: Call, model: ServedModel, report: InputReport, record: CallRecord, encode: Callable[[Answer], T]
     ) -> Job[T]:
-        signature = model.signature
-
         def complete(outputs: Tensors) -> T:
             """In the instance's thread: keep what was asked for, check it, put it into the wire's form."""
-            wanted = {name: array for name, array in outputs.items() if not call.outputs or name in call.outputs}
+            wanted = outputs
+            if call.outputs:
+                wanted = {name: array for name, array in outputs.items() if name in call.outputs}
             record.outputs = check_outputs(wanted)
             if self._policy.nonfinite_outputs == "reject" and (found := nonfinite_outputs(record.outputs)):
                 raise _refused_answer(model, found)
             return encode(Answer(model.name, model.version, wanted, report.stat_violations))
 
-        inputs = {name: call.inputs[name] for name in signature.input_names}
-        return Job(inputs, report.rows, complete, asyncio.get_running_loop().create_future(), call.deadline)
+        inputs = call.inputs
+        if len(inputs) > 1:  # in one order: jobs meet whose shapes are the same, one after the other
+            inputs = {name: inputs[name] for name in model.signature.input_names}
+        return Job(inputs, report.rows, complete, None, call.deadline, call.priority)
 
 
 def _note_phases(job: Job[T], record: CallRecord) -> None:
@@ -148,11 +150,11 @@ def _note_phases(job: Job[T], record: CallRecord) -> None:
     if not job.queued_at:
         return
     now = time.perf_counter()
-    record.phases["queue"] = (job.started_at or now) - job.queued_at
+    record.queue = (job.started_at or now) - job.queued_at
     if job.started_at:
-        record.phases["run"] = (job.ran_at or now) - job.started_at
+        record.run = (job.ran_at or now) - job.started_at
     if job.ran_at:
-        record.phases["encode"] = (job.completed_at or now) - job.ran_at
+        record.encode = (job.completed_at or now) - job.ran_at
 
 
 def _refused_answer(model: ServedModel, found: str) -> ModelFailed:

@@ -9,14 +9,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
-import numpy as np
 import structlog
 
 from kedge_bundle.errors import RunFailed
 from kedge_bundle.runtimes.base import Runtime
-from kedge_bundle.signature import Signature, Tensors
+from kedge_server.batches import Split, is_joinable, run_joined
 from kedge_server.errors import DeadlinePassed, ModelFailed, QueueFull
 from kedge_server.jobs import Job, JobQueue, QueueLimits
 
@@ -31,7 +30,7 @@ _SLOW_RUNS = 10
 _RETRY_AFTER_S = (0.01, 30.0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Run:
     """One run of the model: what `on_run` is told."""
 
@@ -47,11 +46,6 @@ class _Finished:
     runs: list[Run] = field(default_factory=list)
     results: list[tuple[Job[object], object]] = field(default_factory=list)
     errors: list[tuple[Job[object], Exception]] = field(default_factory=list)
-
-
-def is_joinable(signature: Signature) -> bool:
-    """Whether jobs of this model can share a run: every input and output has a free batch axis."""
-    return all(spec.shape and spec.shape[0] is None for spec in (*signature.inputs, *signature.outputs))
 
 
 class Scheduler:
@@ -76,7 +70,8 @@ class Scheduler:
         is_quick: bool = False,
     ) -> None:
         self._name = name
-        self._limits = replace(limits, is_joinable=limits.is_joinable and is_joinable(runtimes[0].signature))
+        self._limits = _fitting(limits, runtimes[0])
+        self._most_rows = self._limits.max_batch_rows if self._limits.is_joinable else None
         self._on_run = on_run
         self._queue = JobQueue(self._limits)
         self._runtimes = runtimes
@@ -111,7 +106,8 @@ class Scheduler:
         """Queue a job and wait for its result.
 
         Raises:
-            DeadlinePassed: before, while or after it waited; at the deadline, not after the run that is under way.
+            DeadlinePassed: before, while or after it waited; at the deadline, not after the run that is under way. Also
+                at once, where more waits before it than can be run until then.
             QueueFull: its rows do not fit into the queue.
             ModelFailed: the model raised, or answered with another number of rows.
             Exception: whatever `job.complete` raises.
@@ -120,18 +116,36 @@ class Scheduler:
         if remaining is not None and remaining <= 0:
             raise DeadlinePassed("the deadline had passed before the request was queued")
         if self._is_quick and job.rows <= self._limits.max_batch_rows:
-            self._run_here(job)
-            return await job.future
-        timer = None if remaining is None else self._loop.call_later(remaining, self._expire, job)
+            return self._run_here(job)
+        if remaining is not None:
+            self._check_can_be_met(remaining, job.priority)
+        if self._most_rows is None or job.rows <= self._most_rows:
+            job.future = self._loop.create_future()
+            await self._queued([job], remaining)
+            return job.future.result()
+        split = Split(job, self._most_rows)
+        for part in split.parts:
+            part.future = self._loop.create_future()
         try:
-            if not self._queue.put(job):
-                raise self._queue_full(job)
-            return await job.future
+            await self._queued(split.parts, remaining)
+        finally:
+            split.note_times()
+        return split.result()
+
+    async def _queued(self, jobs: Sequence[Job[Any]], remaining: float | None) -> None:
+        """Queue the jobs of one request, all or none, and wait until they are done; raises what the first raised."""
+        futures = [job.future for job in jobs if job.future is not None]
+        timer = None if remaining is None else self._loop.call_later(remaining, self._expire, jobs)
+        try:
+            if not self._queue.put(*jobs):
+                raise self._queue_full(sum(job.rows for job in jobs))
+            await (futures[0] if len(futures) == 1 else asyncio.gather(*futures))
         finally:
             if timer is not None:
                 timer.cancel()
-            if job.queued_at and not job.is_taken:
-                self._queue.discard(job)
+            for job in jobs:
+                if job.queued_at and not job.is_taken:
+                    self._queue.discard(job)
 
     async def close(self, timeout_s: float) -> None:
         """Run what waits, end the instances and free their runtimes; a run that takes longer is left alone."""
@@ -143,30 +157,50 @@ class Scheduler:
             for runtime in dict.fromkeys(self._runtimes):
                 runtime.close()
 
-    def _run_here(self, job: Job[T]) -> None:
+    def _run_here(self, job: Job[T]) -> T:
         """Run a job on the event loop, and stop doing so where it keeps holding the loop up."""
-        job.queued_at = time.perf_counter()
+        started = job.queued_at = job.started_at = time.perf_counter()
         job.is_taken = True
-        finished = _Finished()
-        self._run(self._runtimes[0], [job], finished)  # type: ignore[list-item]  # it never looks at a result
-        self._deliver(finished)
-        self._slow_runs = self._slow_runs + 1 if finished.runs[0].seconds > _SLOW_S else 0
+        try:
+            (outputs,) = run_joined(self._runtimes[0], [job], job.rows, self._limits.batch_sizes)
+        except Exception as error:  # noqa: BLE001 (a server outlives whatever a model does)
+            self._on_run(Run(job.rows, time.perf_counter() - started, is_ok=False))
+            raise self._failed(error) from None
+        job.ran_at = time.perf_counter()
+        seconds = job.ran_at - started
+        self._on_run(Run(job.rows, seconds, is_ok=True))
+        self._slow_runs = self._slow_runs + 1 if seconds > _SLOW_S else 0
         if self._slow_runs == _SLOW_RUNS:
             self._is_quick = False
-            _log.warning("left_the_event_loop", model=self._name, seconds=finished.runs[0].seconds)
+            _log.warning("left_the_event_loop", model=self._name, seconds=seconds)
+        result = job.complete(outputs)
+        job.completed_at = time.perf_counter()
+        return result
 
-    def _expire(self, job: Job[T]) -> None:
-        if not job.future.done():
-            where = "while the model ran" if job.is_taken else "in the queue"
-            job.future.set_exception(DeadlinePassed(f"the deadline passed {where}"))
+    def _check_can_be_met(self, remaining: float, priority: int) -> None:
+        """Refuse a request at once that would still wait at its deadline."""
+        before = self._queue.rows_before(priority)
+        wait = before * self._seconds_per_row / self.instances
+        if wait > remaining:
+            raise DeadlinePassed(
+                f"the deadline is in {remaining * 1000:.0f} ms, and {before} rows wait that take {wait * 1000:.0f} ms"
+            )
 
-    def _queue_full(self, job: Job[T]) -> QueueFull:
+    def _expire(self, jobs: Sequence[Job[Any]]) -> None:
+        where = "while the model ran" if any(job.is_taken for job in jobs) else "in the queue"
+        for job in jobs:
+            if job.future is not None and not job.future.done():
+                job.future.set_exception(DeadlinePassed(f"the deadline passed {where}"))
+
+    def _queue_full(self, rows: int) -> QueueFull:
         waiting = self._queue.rows
         shortest, longest = _RETRY_AFTER_S
         estimate = waiting * self._seconds_per_row / self.instances
+        held = f"{waiting} of {self._limits.queue_rows} rows wait"
+        if waiting + rows <= self._limits.queue_rows:
+            held = f"{self._queue.nbytes >> 20} of {self._limits.queue_bytes >> 20} MiB wait"
         return QueueFull(
-            f"the queue of '{self._name}' is full: {waiting} of {self._limits.queue_rows} rows wait, "
-            f"{job.rows} more do not fit; retry later",
+            f"the queue of '{self._name}' is full: {held}, {rows} more do not fit; retry later",
             retry_after_s=min(max(estimate, shortest), longest),
         )
 
@@ -186,7 +220,7 @@ class Scheduler:
         for job in jobs:
             job.started_at = started
         try:
-            answers = _run_joined(runtime, jobs, rows)
+            answers = run_joined(runtime, jobs, rows, self._limits.batch_sizes)
         except Exception as error:  # noqa: BLE001 (an instance outlives whatever a model does)
             finished.runs.append(Run(rows, time.perf_counter() - started, is_ok=False))
             if len(jobs) == 1:
@@ -226,25 +260,18 @@ class Scheduler:
             self._seconds_per_row += change * (_SMOOTHING if self._seconds_per_row else 1.0)
             self._on_run(run)
         for job, result in finished.results:
-            if not job.future.done():
+            if job.future is not None and not job.future.done():
                 job.future.set_result(result)
         for job, error in finished.errors:
-            if not job.future.done():
+            if job.future is not None and not job.future.done():
                 job.future.set_exception(error)
 
 
-def _run_joined(runtime: Runtime, jobs: list[Job[object]], rows: int) -> list[Tensors]:
-    """Run the rows of all jobs at once and give each job its own back, in order."""
-    if len(jobs) == 1:
-        return [runtime.run(jobs[0].inputs)]
-    joined = {name: np.concatenate([job.inputs[name] for job in jobs]) for name in jobs[0].inputs}
-    outputs = runtime.run(joined)
-    for name, array in outputs.items():
-        if array.shape[0] != rows:
-            raise RunFailed(f"the output '{name}' came with {array.shape[0]} rows for {rows}")
-    answers: list[Tensors] = []
-    start = 0
-    for job in jobs:
-        answers.append({name: array[start : start + job.rows] for name, array in outputs.items()})
-        start += job.rows
-    return answers
+def _fitting(limits: QueueLimits, runtime: Runtime) -> QueueLimits:
+    """The limits as the artifact allows them: one whose batch is fixed takes that many rows, nothing more at a time."""
+    if not (limits.is_joinable and is_joinable(runtime.signature)):
+        return replace(limits, is_joinable=False, batch_sizes=())
+    if runtime.artifact.batch != "dynamic":
+        return replace(limits, max_batch_rows=runtime.artifact.batch, window_s=0.0, batch_sizes=())
+    most = min(limits.max_batch_rows, max(limits.batch_sizes, default=limits.max_batch_rows))
+    return replace(limits, max_batch_rows=most, batch_sizes=tuple(sorted(limits.batch_sizes)))

@@ -22,6 +22,7 @@ from kedge_server.models import ServedModel
 from kedge_server.validation import Contract, InputReport, OutputCount
 
 PHASES = ("decode", "validate", "queue", "run", "encode")
+"""One after the other; a request that does not reach one reaches none behind it."""
 PROTOCOLS = ("tensorflow-serving", "open-inference")
 _NONFINITE_KINDS = ("nan", "inf")
 
@@ -50,12 +51,17 @@ class Duration:
     """How often, and how long in all."""
 
     count: int = 0
-    ns: int = 0
+    seconds: float = 0.0
+
+    @property
+    def ns(self) -> int:
+        """The sum in nanoseconds."""
+        return round(self.seconds * 1e9)
 
     def add(self, seconds: float) -> None:
         """Count one duration."""
         self.count += 1
-        self.ns += round(seconds * 1e9)
+        self.seconds += seconds
 
 
 @dataclass(slots=True)
@@ -66,7 +72,7 @@ class CallRecord:
         protocol: one of PROTOCOLS.
         started_at: `time.perf_counter()` seconds.
         model: None until it was found.
-        phases: phase -> seconds, for the phases that were reached.
+        decode, validate, queue, run, encode: seconds of each phase; below 0 where it was not reached.
         code: the canonical code of the outcome.
         reason: why it was refused; empty when it was not.
     """
@@ -76,7 +82,11 @@ class CallRecord:
     model: ServedModel | None = None
     inputs: InputReport | None = None
     outputs: dict[str, OutputCount] | None = None
-    phases: dict[str, float] = field(default_factory=dict)
+    decode: float = -1.0
+    validate: float = -1.0
+    queue: float = -1.0
+    run: float = -1.0
+    encode: float = -1.0
     code: str = "OK"
     reason: str = ""
 
@@ -103,12 +113,11 @@ class ModelStatistics:
         if record.code != "OK":
             self.fail.add(seconds)
             return
-        phases = record.phases
         self.success.add(seconds)
-        self.queue.add(phases["queue"])
-        self.compute_input.add(phases["decode"] + phases["validate"])
-        self.compute_infer.add(phases["run"])
-        self.compute_output.add(phases["encode"])
+        self.queue.add(record.queue)
+        self.compute_input.add(record.decode + record.validate)
+        self.compute_infer.add(record.run)
+        self.compute_output.add(record.encode)
         self.inference_count += record.inputs.rows if record.inputs else 0
         self.last_inference_ms = time.time_ns() // 1_000_000
 
@@ -124,6 +133,7 @@ class Series:
         self.requests: defaultdict[tuple[str, str], int] = defaultdict(int)
         self.durations = {protocol: Histogram(Histogram.LATENCY_S) for protocol in PROTOCOLS}
         self.phases = {phase: Histogram(Histogram.LATENCY_S) for phase in PHASES}
+        self._in_turn = tuple(self.phases.values())
         self.batch_rows = Histogram(Histogram.BATCH_ROWS)
         self.rejections: defaultdict[str, int] = defaultdict(int)
         self.input_values: defaultdict[str, int] = defaultdict(int)
@@ -156,8 +166,11 @@ class Series:
         """Count a request that ended after so long."""
         self.requests[record.protocol, record.code] += 1
         self.durations[record.protocol].observe(seconds)
-        for phase, phase_seconds in record.phases.items():
-            self.phases[phase].observe(phase_seconds)
+        phases = (record.decode, record.validate, record.queue, record.run, record.encode)
+        for histogram, phase_seconds in zip(self._in_turn, phases, strict=True):
+            if phase_seconds < 0:
+                break
+            histogram.observe(phase_seconds)
         if record.reason:
             self.rejections[record.reason] += 1
         if record.inputs is not None:

@@ -5,6 +5,7 @@ Reports, not exceptions, come first: what a refused request held is counted, too
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -53,6 +54,33 @@ class Contract:
     batch: Literal["dynamic"] | int = "dynamic"
     strings: Literal["bytes", "utf-8"] = "bytes"
 
+    @cached_property
+    def expected(self) -> tuple["Expected", ...]:
+        """What is looked at in every request, worked out once."""
+        stats = {entry.input: [one for one in self.stats if one.input == entry.input] for entry in self.stats}
+        return tuple(
+            Expected(spec.name, spec.numpy_dtype, list(spec.shape[1:]), spec.shape[0], tuple(stats.get(spec.name, ())))
+            for spec in self.signature.inputs
+            if spec.shape
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """One input: its dtype, the sizes behind its rows, its rows (None: any number), and its statistics."""
+
+    name: str
+    dtype: np.dtype[np.generic]
+    trailing: list[int | None]
+    rows: int | None
+    stats: tuple[InputStats, ...]
+
+    def takes(self, sizes: list[int]) -> bool:
+        """Whether these are sizes that it may have behind its rows."""
+        if sizes == self.trailing:
+            return True
+        return len(sizes) == len(self.trailing) and all(map(_fits, self.trailing, sizes))
+
 
 @dataclass(slots=True)
 class InputReport:
@@ -78,7 +106,7 @@ class InputReport:
             raise InvalidInput(self.violations)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OutputCount:
     """How many values one output holds, and how many of them are no numbers."""
 
@@ -105,6 +133,10 @@ def check_inputs(
         decoding: what was found wrong while decoding; an input named there and absent is not missing as well.
         outputs: the outputs asked for; empty is all.
     """
+    if not decoding and not outputs:
+        rows = _usual_rows(inputs, contract, policy)
+        if rows:
+            return InputReport(rows, {name: array.size for name, array in inputs.items()})
     signature = contract.signature
     report = InputReport()
     found = signature.input_violations(inputs)
@@ -137,6 +169,36 @@ def check_inputs(
         found += _output_violations(outputs, signature)
     report.violations = [*decoding, *found]
     return report
+
+
+def _usual_rows(inputs: Tensors, contract: Contract, policy: Policy) -> int:
+    """The rows of a request with which nothing is wrong, found out in a tenth of the time; 0 where something may be."""
+    if not len(inputs) == len(contract.expected) == len(contract.signature.inputs):
+        return 0
+    rows = 0
+    for one in contract.expected:
+        array = inputs.get(one.name)
+        if array is None or array.dtype != one.dtype or array.dtype.kind == "O" or not array.ndim:
+            return 0
+        count, *sizes = array.shape
+        if one.rows not in (None, count) or rows not in (0, count) or not one.takes(sizes):
+            return 0
+        rows = count
+        if not array.size or not _is_usual(array, one.stats, policy):
+            return 0
+    fills_batches = contract.batch == "dynamic" or not rows % contract.batch
+    return rows if rows <= policy.max_rows and fills_batches else 0
+
+
+def _fits(wanted: int | None, size: int) -> bool:
+    return wanted is None or wanted == size
+
+
+def _is_usual(array: NDArray[np.generic], stats: tuple[InputStats, ...], policy: Policy) -> bool:
+    """Whether every value is finite, and like those of training where anybody asks."""
+    if stats and policy.input_stats != "off" and array.dtype.kind in "biuf":
+        return all(entry.is_clean(array, policy.limits) for entry in stats)
+    return array.dtype.kind != "f" or np.count_nonzero(np.isfinite(array)) == array.size
 
 
 def check_outputs(outputs: Tensors) -> dict[str, OutputCount]:
@@ -205,7 +267,7 @@ def _output_violations(outputs: tuple[str, ...], signature: Signature) -> Iterab
 
 
 def _count(array: NDArray[np.generic]) -> OutputCount:
-    if array.dtype.kind != "f" or np.isfinite(array).all():
+    if array.dtype.kind != "f" or np.count_nonzero(np.isfinite(array)) == array.size:
         return OutputCount(array.size)
     nan = int(np.count_nonzero(np.isnan(array)))
     return OutputCount(array.size, nan=nan, inf=int(np.count_nonzero(np.isinf(array))))

@@ -1,13 +1,14 @@
 import asyncio
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 from kedge_bundle.signature import Tensors
-from kedge_server.jobs import Job, JobQueue, QueueLimits
+from kedge_server.jobs import USUAL_PRIORITY, Job, JobQueue, QueueLimits
 
 Loop = asyncio.AbstractEventLoop
 SOON_S = 0.05
@@ -20,8 +21,11 @@ def loop() -> Iterator[Loop]:
     loop.close()
 
 
-def job(loop: Loop, rows: int = 1, width: int = 4, deadline: float | None = None) -> Job[Tensors]:
-    return Job({"x": np.zeros((rows, width))}, rows, lambda outputs: outputs, loop.create_future(), deadline)
+def job(
+    loop: Loop, rows: int = 1, width: int = 4, deadline: float | None = None, priority: int = USUAL_PRIORITY
+) -> Job[Tensors]:
+    inputs: Tensors = {"x": np.zeros((rows, width))}
+    return Job(inputs, rows, lambda outputs: outputs, loop.create_future(), deadline, priority)
 
 
 def queue(queue_rows: int = 100, max_batch_rows: int = 8, **limits: object) -> JobQueue:
@@ -60,6 +64,24 @@ def test_only_jobs_of_one_trailing_shape_meet_and_the_others_keep_their_place(lo
     put(waiting, narrow, wide, narrow2, wide2)
     assert waiting.take() == [narrow, narrow2]
     assert waiting.take() == [wide, wide2]
+
+
+def test_the_more_urgent_go_first_and_no_level_is_remembered(loop: Loop):
+    waiting = queue(max_batch_rows=2)
+    late, usual, urgent = (job(loop, priority=priority) for priority in (9, USUAL_PRIORITY, 1))
+    put(waiting, late, usual, urgent)
+    assert [waiting.rows_before(priority) for priority in (1, 2, 5, 9)] == [1, 2, 2, 3]
+    assert waiting.take() == [urgent, usual]
+    assert waiting.take() == [late]
+    assert not waiting._waiting
+
+
+def test_an_urgent_job_of_another_shape_keeps_its_place(loop: Loop):
+    waiting = queue()
+    urgent, wide, usual = job(loop, priority=1), job(loop, priority=1, width=5), job(loop)
+    put(waiting, urgent, wide, usual)
+    assert waiting.take() == [urgent, usual]
+    assert waiting.take() == [wide]
 
 
 def test_jobs_of_a_model_that_does_not_answer_row_by_row_never_meet(loop: Loop):
@@ -142,7 +164,7 @@ def test_what_waits_is_shared_with_an_instance_that_is_idle(loop: Loop):
         time.sleep(0.001)
     jobs = [job(loop) for _ in range(8)]
     with waiting._lock:  # eight that come before the sleeper can wake up
-        waiting._waiting.extend(jobs)
+        waiting._waiting[USUAL_PRIORITY] = deque(jobs)
         waiting._rows = len(jobs)
     assert waiting.take() == jobs[:4]
     waiting.close()

@@ -95,7 +95,8 @@ def test_an_answered_request_is_in_every_metric(bundles: Bundles):
         statistics = served.metrics.statistics("root", 1)
         assert (statistics.inference_count, statistics.execution_count, statistics.success.count) == (3, 1, 1)
         parts = (statistics.queue, statistics.compute_input, statistics.compute_infer, statistics.compute_output)
-        assert all(part.count == 1 and part.ns > 0 for part in parts)
+        assert all(part.count == 1 for part in parts)
+        assert statistics.compute_infer.ns > 0
         assert sum(part.ns for part in parts) <= statistics.success.ns
         assert abs(statistics.last_inference_ms / 1000 - time.time()) < 60
 
@@ -301,11 +302,11 @@ def test_a_full_queue_is_counted_and_does_not_grow(bundles: Bundles):
     play(bundles["slow"], story, limits=QueueLimits(queue_rows=4, max_batch_rows=4))
 
 
-def test_a_request_larger_than_a_batch_runs_whole_and_larger_than_the_queue_is_refused(bundles: Bundles):
+def test_a_request_larger_than_a_batch_is_split_and_larger_than_the_queue_is_refused(bundles: Bundles):
     async def story(served: Serving) -> None:
         x = np.arange(64 * 4, dtype=np.float32).reshape(64, 4)
         np.testing.assert_array_equal((await served.ask({"x": x})).outputs["y"], x)
-        assert [run.rows for run in served.runs] == [64]
+        assert [run.rows for run in served.runs] == [8] * 8
         with pytest.raises(InvalidInput, match="has 65 rows; this server takes 64 at most"):
             await served.ask({"x": np.zeros((65, 4), np.float32)})
 

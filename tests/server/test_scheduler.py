@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kedge_bundle.runtimes.onnx import OnnxRuntime
 from kedge_bundle.signature import Signature, Tensors, TensorSpec
 from kedge_bundle.store import Bundle
+from kedge_server.batches import is_joinable
 from kedge_server.errors import DeadlinePassed, ModelFailed, QueueFull
-from kedge_server.jobs import Job, QueueLimits
-from kedge_server.scheduler import Run, Scheduler, is_joinable
+from kedge_server.jobs import USUAL_PRIORITY, Job, QueueLimits
+from kedge_server.scheduler import Run, Scheduler
 from tests.server.in_process import LIMITS, lookup, prepared
 from tests.services.bundles import identity, publish, slow_matmul
 
@@ -33,10 +35,16 @@ class Bench:
         runtimes = prepared(bundle, instances=instances).runtimes
         self.scheduler = Scheduler("bench/1", runtimes, limits, self.runs.append, is_quick=is_quick)
 
-    async def run(self, x: Any, deadline: float | None = None, complete: Any = None) -> Any:  # noqa: ANN401
+    async def run(
+        self,
+        x: Any,  # noqa: ANN401
+        deadline: float | None = None,
+        complete: Any = None,  # noqa: ANN401
+        priority: int = USUAL_PRIORITY,
+    ) -> Any:  # noqa: ANN401
         array = np.asarray(x)
-        future = asyncio.get_running_loop().create_future()
-        job: Job[Any] = Job({"x": array}, array.shape[0], complete or (lambda outputs: outputs["y"]), future, deadline)
+        complete = complete or (lambda outputs: outputs["y"])
+        job: Job[Any] = Job({"x": array}, array.shape[0], complete, None, deadline, priority)
         return await self.scheduler.run(job)
 
 
@@ -66,6 +74,8 @@ async def outcomes(*calls: Coroutine[Any, Any, Any]) -> list[Any]:
 
 LONG = 1000
 """Rows that take `slow` hundreds of milliseconds."""
+
+WHOLE = QueueLimits(queue_rows=1024, max_batch_rows=LONG)
 
 
 def slow_rows(rows: int = 1) -> Tensors:
@@ -150,7 +160,7 @@ def test_a_deadline_in_the_queue_is_answered_in_time_and_never_runs(bundles: Bun
         await busy
         assert [run.rows for run in bench.runs] == [LONG]
 
-    play(bundles["slow"], story)
+    play(bundles["slow"], story, WHOLE)
 
 
 def test_a_deadline_during_the_run_is_answered_in_time(bundles: Bundles):
@@ -160,7 +170,7 @@ def test_a_deadline_during_the_run_is_answered_in_time(bundles: Bundles):
             await bench.run(slow_rows(LONG), deadline=started + 0.05)
         assert bench.runs == []
 
-    play(bundles["slow"], story)
+    play(bundles["slow"], story, WHOLE)
 
 
 def test_a_deadline_that_is_kept_changes_nothing(bundles: Bundles):
@@ -184,7 +194,7 @@ def test_a_job_cancelled_in_the_queue_leaves_it_and_never_runs(bundles: Bundles)
         await asyncio.gather(busy, waiting[3])
         assert [run.rows for run in bench.runs] == [LONG, 3]
 
-    play(bundles["slow"], story)
+    play(bundles["slow"], story, WHOLE)
 
 
 def test_a_job_cancelled_during_its_run_harms_nobody(bundles: Bundles):
@@ -196,7 +206,7 @@ def test_a_job_cancelled_during_its_run_harms_nobody(bundles: Bundles):
             await task
         assert (await bench.run(slow_rows(1))).shape == (1, 1024)
 
-    play(bundles["slow"], story)
+    play(bundles["slow"], story, WHOLE)
 
 
 def test_a_full_queue_refuses_and_says_when_to_come_back(bundles: Bundles):
@@ -212,7 +222,104 @@ def test_a_full_queue_refuses_and_says_when_to_come_back(bundles: Bundles):
         await asyncio.gather(busy, waiting)
         assert (await bench.run(slow_rows(8))).shape == (8, 1024)
 
-    play(bundles["slow"], story, QueueLimits(queue_rows=LONG, max_batch_rows=8))
+    play(bundles["slow"], story, QueueLimits(queue_rows=LONG, max_batch_rows=LONG))
+
+
+def test_a_deadline_that_what_waits_cannot_keep_is_refused_at_once(bundles: Bundles):
+    async def story(bench: Bench) -> None:
+        await bench.run(slow_rows(64))  # so that the time of a row is known
+        busy = [asyncio.ensure_future(bench.run(slow_rows(400))) for _ in range(2)]
+        await asyncio.sleep(0.01)
+        started = time.monotonic()
+        with pytest.raises(DeadlinePassed, match=r"the deadline is in \d+ ms, and 400 rows wait that take"):
+            await bench.run(slow_rows(), deadline=started + 0.03)
+        assert time.monotonic() < started + 0.03
+        await asyncio.gather(*busy)
+
+    play(bundles["slow"], story, QueueLimits(queue_rows=1024, max_batch_rows=400))
+
+
+def test_a_request_larger_than_a_batch_is_split_over_the_instances_and_put_together_again(bundles: Bundles):
+    async def story(bench: Bench) -> Any:  # noqa: ANN401
+        completed: list[int] = []
+
+        def complete(outputs: Tensors) -> Any:  # noqa: ANN401
+            completed.append(outputs["y"].shape[0])
+            return outputs["y"]
+
+        x = np.arange(4000, dtype=np.float32).reshape(1000, 4)
+        answers = await asyncio.gather(*(bench.run(x[start:], complete=complete) for start in (0, 7, 990)))
+        for answer, start in zip(answers, (0, 7, 990), strict=True):
+            np.testing.assert_array_equal(answer, x[start:])
+        assert sorted(completed) == [10, 993, 1000]
+        return [run.rows for run in bench.runs]
+
+    rows = play(bundles["identity"], story, QueueLimits(queue_rows=4000, max_batch_rows=32), instances=2)
+    assert max(rows) <= 32
+    assert sum(rows) == 2003
+
+
+def test_the_parts_of_a_request_that_fails_leave_the_queue(bundles: Bundles):
+    async def story(bench: Bench) -> None:
+        x = np.zeros((64, 1), np.int64)
+        x[3] = 77
+        with pytest.raises(ModelFailed):
+            await bench.run(x)
+        assert bench.scheduler.queued_rows == 0
+        assert (await bench.run([[4]])).item() == 40.0
+
+    play(bundles["lookup"], story, QueueLimits(queue_rows=100, max_batch_rows=4))
+
+
+def test_a_request_of_which_not_all_parts_fit_leaves_none_in_the_queue(bundles: Bundles):
+    async def story(bench: Bench) -> None:
+        with pytest.raises(QueueFull, match="0 of 8 rows wait, 9 more do not fit"):
+            await bench.run(np.zeros((9, 4), np.float32))
+        with pytest.raises(QueueFull, match="0 of 0 MiB wait, 5 more do not fit"):
+            await bench.run(np.zeros((5, 4), np.float32))
+        assert bench.scheduler.queued_rows == 0
+
+    limits = QueueLimits(queue_rows=8, max_batch_rows=2, queue_bytes=79)
+    play(bundles["identity"], story, limits)
+
+
+def test_batches_are_filled_up_to_the_sizes_that_are_allowed(bundles: Bundles):
+    async def story(bench: Bench) -> None:
+        x = np.arange(80, dtype=np.float32).reshape(20, 4)
+        np.testing.assert_array_equal(await bench.run(x[:3]), x[:3])
+        np.testing.assert_array_equal(await bench.run(x), x)
+        assert [run.rows for run in bench.runs] == [3, 8, 8, 4]
+
+    sizes: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        run = OnnxRuntime.run
+        patch.setattr(OnnxRuntime, "run", lambda self, inputs: sizes.append(len(inputs["x"])) or run(self, inputs))
+        play(bundles["identity"], story, QueueLimits(queue_rows=100, max_batch_rows=32, batch_sizes=(8, 4)))
+    assert sizes[-4:] == [4, 8, 8, 4]
+
+
+def test_a_quick_model_is_filled_up_as_well(bundles: Bundles):
+    async def story(bench: Bench) -> None:
+        x = np.arange(12, dtype=np.float32).reshape(3, 4)
+        np.testing.assert_array_equal(await bench.run(x), x)
+
+    limits = QueueLimits(queue_rows=100, max_batch_rows=32, batch_sizes=(4,))
+    play(bundles["identity"], story, limits, is_quick=True)
+
+
+def test_the_urgent_go_first(bundles: Bundles):
+    async def story(bench: Bench) -> list[int]:
+        busy = asyncio.ensure_future(bench.run(slow_rows(200)))
+        await asyncio.sleep(0.01)
+        order: list[int] = []
+
+        async def ask(priority: int) -> None:
+            await bench.run(slow_rows(5), priority=priority, complete=lambda _: order.append(priority))
+
+        await asyncio.gather(busy, *(ask(priority) for priority in (3, 2, 1, 7)))
+        return order
+
+    assert play(bundles["slow"], story, QueueLimits(queue_rows=1024, max_batch_rows=200)) == [1, 2, 3, 7]
 
 
 def test_closing_runs_what_waits(bundles: Bundles):

@@ -32,6 +32,10 @@ class Runtime(ABC):
         self.artifact = artifact
         self.signature = signature
         self.options = options
+        self._input_names = frozenset(signature.input_names)
+        self._outputs = [
+            (spec.name, spec.numpy_dtype, bool(spec.shape) and spec.shape[0] is None) for spec in signature.outputs
+        ]
         self._load(path)
 
     def run(self, inputs: Tensors) -> Tensors:
@@ -43,7 +47,7 @@ class Runtime(ABC):
             RunFailed: an input is missing or unknown, the rows do not fill the fixed batch, the runtime raised,
                 or the answer is not what the signature promises.
         """
-        if inputs.keys() != set(self.signature.input_names):
+        if inputs.keys() != self._input_names:
             raise RunFailed(f"expected the inputs {list(self.signature.input_names)}, got {list(inputs)}")
         rows = row_count(inputs)
         batch = rows if self.artifact.batch == "dynamic" else self.artifact.batch
@@ -69,16 +73,17 @@ class Runtime(ABC):
 
     def _checked(self, outputs: Tensors, rows: int) -> Tensors:
         """The outputs in the signature's order, or RunFailed where they are not what it promises."""
-        for spec in self.signature.outputs:
-            if spec.name not in outputs:
-                raise RunFailed(f"the model did not answer the output '{spec.name}'")
-            array = outputs[spec.name]
-            if array.dtype != spec.numpy_dtype:
-                raise RunFailed(f"the output '{spec.name}' came as {array.dtype}, the signature says {spec.dtype}")
-            has_rows = bool(spec.shape) and spec.shape[0] is None
+        checked: Tensors = {}
+        for name, dtype, has_rows in self._outputs:
+            array = outputs.get(name)
+            if array is None:
+                raise RunFailed(f"the model did not answer the output '{name}'")
+            if array.dtype != dtype:
+                raise RunFailed(f"the output '{name}' came as {array.dtype}, the signature says {dtype}")
             if has_rows and (array.ndim == 0 or array.shape[0] != rows):
-                raise RunFailed(f"the output '{spec.name}' came with shape {array.shape} for {rows} rows")
-        return {name: outputs[name] for name in self.signature.output_names}
+                raise RunFailed(f"the output '{name}' came with shape {array.shape} for {rows} rows")
+            checked[name] = array
+        return checked
 
     def close(self) -> None:  # noqa: B027 (optional: most runtimes are freed with the object)
         """Give back what the runtime holds."""

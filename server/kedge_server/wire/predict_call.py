@@ -57,7 +57,7 @@ class PredictCall:
         """The PredictResponse's bytes and the trailing metadata."""
         response = PredictResponse(model_spec=answering_spec(answer.model, answer.version))
         for name, array in answer.outputs.items():
-            response.outputs[name].CopyFrom(tensor_proto.encode(array))
+            tensor_proto.encode(array, response.outputs[name])
         return response.SerializeToString(), observed_metadata(answer.stat_violations)
 
 

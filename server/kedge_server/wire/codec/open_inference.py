@@ -4,6 +4,7 @@ Raw: row-major, little-endian, no padding; BYTES as a 4-byte little-endian lengt
 typed form. Source: open-inference-protocol, specification/protocol/inference_grpc.md.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,9 @@ DATATYPES = {
 
 DTYPES = {datatype: dtype for dtype, datatype in DATATYPES.items()}
 _NUMPY_DTYPES = {datatype: np.dtype(dtype) for datatype, dtype in DTYPES.items() if dtype != "string"}
+
+_OF_NUMPY: dict[np.dtype[Any], str] = {dtype: datatype for datatype, dtype in _NUMPY_DTYPES.items()}
+_OF_NUMPY[np.dtype(object)] = "BYTES"
 
 _CONTENTS: dict[str, tuple[str, type[np.generic]]] = {
     "BOOL": ("bool_contents", np.bool_),
@@ -105,10 +109,10 @@ def datatype_of(array: NDArray[np.generic]) -> str:
     Raises:
         TensorInvalid: the protocol has no such type.
     """
-    dtype = "string" if array.dtype == object else array.dtype.name
-    if dtype not in DATATYPES:
-        raise TensorInvalid(f"the dtype {dtype} has no datatype in the Open Inference Protocol")
-    return DATATYPES[dtype]
+    datatype = _OF_NUMPY.get(array.dtype)
+    if datatype is None:
+        raise TensorInvalid(f"the dtype {array.dtype} has no datatype in the Open Inference Protocol")
+    return datatype
 
 
 def narrowed(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[np.generic]:
@@ -130,7 +134,7 @@ def _checked_count(datatype: str, shape: tuple[int, ...]) -> int:
         raise TensorInvalid("BF16 is not served; send FP32")
     if datatype not in DTYPES:
         raise TensorInvalid(f"expected a datatype among {', '.join(DTYPES)}, got '{datatype[:40]}'")
-    return int(np.prod(shape, dtype=np.int64))
+    return math.prod(shape)
 
 
 def _unpack_strings(data: bytes, count: int) -> NDArray[np.object_]:

@@ -24,12 +24,12 @@ def checked_shape(sizes: Iterable[int]) -> tuple[int, ...]:
     shape = tuple(islice(sizes, _MAX_RANK + 1))
     if len(shape) > _MAX_RANK:
         raise TensorInvalid(f"expected at most {_MAX_RANK} axes, got {len(shape)} or more")
-    if any(size < 0 for size in shape):
+    if min(shape, default=0) < 0:
         raise TensorInvalid(
             f"expected the size of every axis, got the shape {shown(shape)}; only a model leaves one open"
         )
     # Zeros are passed over: numpy multiplies the other sizes of an empty array as well.
-    if math.prod(size or 1 for size in shape) > _MAX_VALUES:
+    if math.prod([size or 1 for size in shape]) > _MAX_VALUES:
         raise TensorInvalid(f"the shape {shown(shape)} has more values than a message can carry")
     return shape
 

@@ -49,12 +49,21 @@ _FIELDS: dict[str, tuple[str, type[np.generic]]] = {
 }
 """The typed field of each dtype, and the field's own type. float16 travels as its 16 bits in an int32."""
 
+_USUAL_FIELDS = 3
+"""Dtype, shape and content."""
 _NOT_VALUES = {"dtype", "tensor_shape", "version_number"}
 _MAX_REPEATED_BYTES = 64 << 20
 """How large one value may be repeated to: otherwise a message of 40 bytes would become a run that fills the memory."""
 
-_FIXED_WIDTH = {"bool", "float32", "float64"}
-"""Dtypes whose packed field is, on the wire, the array's own bytes: a copy instead of a conversion of each value."""
+_FIXED_WIDTH = {
+    dtype: pb.TensorProto.DESCRIPTOR.fields_by_name[_FIELDS[dtype][0]].number
+    for dtype in ("bool", "float32", "float64")
+}
+"""Dtypes whose packed field is, on the wire, the array's own bytes: a copy instead of a conversion of each value. The
+number of that field."""
+
+_OF_NUMPY = {np.dtype(object if dtype == "string" else dtype): dtype for dtype in DATA_TYPES}
+_NUMPY = {dtype: of_numpy for of_numpy, dtype in _OF_NUMPY.items()}
 
 _LENGTH_DELIMITED = 2
 _LOW_SEVEN_BITS, _MORE_FOLLOWS = 0x7F, 0x80
@@ -76,6 +85,8 @@ def decode(proto: pb.TensorProto) -> NDArray[np.generic]:
     if proto.tensor_shape.unknown_rank:
         raise TensorInvalid("expected a tensor_shape with every size, got unknown_rank")
     shape = checked_shape(dim.size for dim in proto.tensor_shape.dim)
+    if proto.tensor_content and len(proto.ListFields()) == _USUAL_FIELDS:
+        return _from_content(proto.tensor_content, dtype, shape)
     field, _ = _FIELDS[dtype]
     used = [descriptor.name for descriptor, _ in proto.ListFields() if descriptor.name not in _NOT_VALUES]
     if len(used) > 1 or any(name not in (field, "tensor_content") for name in used):
@@ -85,20 +96,27 @@ def decode(proto: pb.TensorProto) -> NDArray[np.generic]:
     return _from_values(proto, dtype, shape)
 
 
-def encode(array: NDArray[np.generic]) -> pb.TensorProto:
+def encode(array: NDArray[np.generic], proto: pb.TensorProto | None = None) -> pb.TensorProto:
     """A TensorProto with the values in the typed field of their dtype, where TensorFlow Serving puts its answers.
+
+    Args:
+        array: any dtype that is served.
+        proto: an empty one to fill; a new one where None.
 
     Raises:
         TensorInvalid: TensorFlow has no such type.
     """
-    dtype = "string" if array.dtype == object else array.dtype.name
-    if dtype not in DATA_TYPES:
-        raise TensorInvalid(f"the dtype {dtype} cannot be put into a TensorProto here")
-    shape = pb.TensorShapeProto(dim=[pb.TensorShapeProto.Dim(size=size) for size in array.shape])
-    proto = pb.TensorProto(dtype=DATA_TYPES[dtype], tensor_shape=shape)
+    dtype = _OF_NUMPY.get(array.dtype)
+    if dtype is None:
+        raise TensorInvalid(f"the dtype {array.dtype} cannot be put into a TensorProto here")
+    proto = pb.TensorProto() if proto is None else proto
+    proto.dtype = DATA_TYPES[dtype]
+    dimensions = proto.tensor_shape.dim
+    for size in array.shape:
+        dimensions.add(size=size)
     field, field_type = _FIELDS[dtype]
     if dtype in _FIXED_WIDTH:
-        proto.MergeFromString(_packed(pb.TensorProto.DESCRIPTOR.fields_by_name[field].number, array.tobytes()))
+        proto.MergeFromString(_packed(_FIXED_WIDTH[dtype], array.tobytes()))
     elif dtype == "float16":
         proto.half_val.extend(array.view(np.uint16).ravel().tolist())
     elif dtype == "string":
@@ -111,7 +129,7 @@ def encode(array: NDArray[np.generic]) -> pb.TensorProto:
 def _from_content(data: bytes, dtype: str, shape: tuple[int, ...]) -> NDArray[np.generic]:
     if dtype == "string":
         raise TensorInvalid("expected strings in string_val, got tensor_content")
-    numpy_dtype, count = np.dtype(dtype), math.prod(shape)
+    numpy_dtype, count = _NUMPY[dtype], math.prod(shape)
     if len(data) != count * numpy_dtype.itemsize:
         raise TensorInvalid(
             f"expected {count * numpy_dtype.itemsize} bytes of tensor_content for {dtype} of shape {shown(shape)}, "

@@ -1,0 +1,117 @@
+"""Rows of several jobs in one run, and one job's rows in several: joined, filled up, split, put together again."""
+
+import threading
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kedge_bundle.errors import RunFailed
+from kedge_bundle.runtimes.base import Runtime
+from kedge_bundle.signature import Signature, Tensors
+from kedge_server.jobs import Job
+
+T = TypeVar("T")
+
+
+def is_joinable(signature: Signature) -> bool:
+    """Whether jobs of this model can share a run: every input and output has a free batch axis."""
+    return all(spec.shape and spec.shape[0] is None for spec in (*signature.inputs, *signature.outputs))
+
+
+def run_joined(runtime: Runtime, jobs: Sequence[Job[Any]], rows: int, sizes: tuple[int, ...]) -> list[Tensors]:
+    """Run the rows of all jobs at once and give each job its own back, in order.
+
+    Args:
+        runtime: the model.
+        jobs: of inputs that differ in their number of rows only.
+        rows: of all of them.
+        sizes: `QueueLimits.batch_sizes`.
+
+    Raises:
+        RunFailed: the model raised, or answered with another number of rows.
+    """
+    filled = _filled(rows, sizes)
+    if len(jobs) == 1 and filled == rows:
+        return [runtime.run(jobs[0].inputs)]
+    joined = {
+        name: np.concatenate([job.inputs[name] for job in jobs] + [_repeated(jobs[-1].inputs[name], filled - rows)])
+        for name in jobs[0].inputs
+    }
+    outputs = runtime.run(joined)
+    for name, array in outputs.items():
+        if array.shape[0] != filled:
+            raise RunFailed(f"the output '{name}' came with {array.shape[0]} rows for {filled}")
+    answers: list[Tensors] = []
+    start = 0
+    for job in jobs:
+        answers.append({name: array[start : start + job.rows] for name, array in outputs.items()})
+        start += job.rows
+    return answers
+
+
+def _filled(rows: int, sizes: tuple[int, ...]) -> int:
+    """The rows of the run: the next of the sizes; as they are where there is none."""
+    place = bisect_left(sizes, rows)
+    return sizes[place] if place < len(sizes) else rows
+
+
+def _repeated(array: NDArray[np.generic], rows: int) -> NDArray[np.generic]:
+    """The last row so many times: what the model has to answer anyway can harm nothing."""
+    return np.broadcast_to(array[-1:], (rows, *array.shape[1:]))
+
+
+class Split(Generic[T]):
+    """One job as parts of so many rows; the instance that runs the last of them puts the answers together.
+
+    Args:
+        whole: the job; its `complete` is called once, with all rows.
+        most: rows of a part.
+    """
+
+    def __init__(self, whole: Job[T], most: int) -> None:
+        self._whole = whole
+        self._lock = threading.Lock()
+        starts = range(0, whole.rows, most)
+        self._outputs: list[Tensors | None] = [None] * len(starts)
+        self._result: list[T] = []
+        self.parts = [self._part(number, slice(start, start + most)) for number, start in enumerate(starts)]
+
+    def result(self) -> T:
+        """What `complete` returned; once every part is done."""
+        return self._result[0]
+
+    def _part(self, number: int, rows: slice) -> Job[None]:
+        whole = self._whole
+        inputs = {name: array[rows] for name, array in whole.inputs.items()}
+        count = min(rows.stop, whole.rows) - rows.start
+        return Job(inputs, count, self._completing(number), None, whole.deadline, whole.priority)
+
+    def _completing(self, number: int) -> Callable[[Tensors], None]:
+        def complete(outputs: Tensors) -> None:
+            with self._lock:
+                self._outputs[number] = outputs
+                is_last = all(known is not None for known in self._outputs)
+            if is_last:
+                self._result.append(self._whole.complete(self._joined()))
+
+        return complete
+
+    def _joined(self) -> Tensors:
+        known = [outputs for outputs in self._outputs if outputs is not None]
+        return {name: np.concatenate([outputs[name] for outputs in known]) for name in known[0]}
+
+    def note_times(self) -> None:
+        """Tell the job when its parts were queued, began, ran and were done."""
+        whole = self._whole
+        whole.queued_at = min(_reached(part.queued_at for part in self.parts), default=0.0)
+        whole.started_at = min(_reached(part.started_at for part in self.parts), default=0.0)
+        if all(part.completed_at for part in self.parts):
+            whole.ran_at = max(part.ran_at for part in self.parts)
+            whole.completed_at = max(part.completed_at for part in self.parts)
+
+
+def _reached(moments: Iterator[float]) -> list[float]:
+    return [moment for moment in moments if moment]
