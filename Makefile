@@ -3,11 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := $(BIN)/uv
 
-.PHONY: setup demo test zoo benchmark check format lock protos images arm64 clean report-test
+.PHONY: setup demo test zoo benchmark serving-benchmark check format lock protos images arm64 clean report-test
 .DEFAULT_GOAL := help
 
 help: ## Show the targets.
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 setup: .venv/.ready ## Make .venv from the hashed lock file.
 
@@ -29,6 +29,9 @@ zoo: setup ## Export every model of the zoo and rewrite the tables of docs/model
 
 benchmark: setup ## Keras' own exports against export-model, side by side: about 4 minutes on a quiet machine.
 	@$(BIN)/python benchmarks/export.py
+
+serving-benchmark: setup ## The server beside a bare echo and other servers; needs h2load, see docs/performance.md.
+	@$(BIN)/python -m benchmarks.serving
 
 check: setup ## Format, lint and types: seconds, no models.
 	@scripts/check

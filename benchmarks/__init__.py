@@ -1,0 +1,1 @@
+"""Side-by-side runs: `make benchmark` for exports, `make serving-benchmark` for the server."""
