@@ -28,10 +28,10 @@ zoo: setup ## Export every model of the zoo and rewrite the tables of docs/model
 	@$(BIN)/python -m tests.zoo.run --page
 
 benchmark: setup ## Keras' own exports against export-model, side by side: about 4 minutes on a quiet machine.
-	@$(BIN)/python benchmarks/export.py
+	@$(BIN)/python -m benchmarks.export
 
-serving-benchmark: setup ## The server beside a bare echo and other servers; needs h2load, see docs/performance.md.
-	@$(BIN)/python -m benchmarks.serving
+serving-benchmark: setup ## The server beside a bare echo, and PEERS=kserve,mlserver,triton; see docs/performance.md.
+	@$(BIN)/python -m benchmarks.serving --cache build/serving --peers "$(PEERS)"
 
 check: setup ## Format, lint and types: seconds, no models.
 	@scripts/check

@@ -1,6 +1,6 @@
 """Keras' own three exports against `export-model` with its proof, side by side: wall time, CPU time and peak memory.
 
-    python benchmarks/export.py [--models MobileNetV2,EfficientNetB0,ResNet50] [--repeat 2]
+    python -m benchmarks.export [--models MobileNetV2,EfficientNetB0,ResNet50] [--repeat 2]
 
 Every run is a fresh process (or, for `export-model`, a fresh tree of processes) on the same `.keras` file, the two
 sides in turn. Keras' side is what its documentation shows: load the file, `model.export` to SavedModel, ONNX and
@@ -20,6 +20,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+
+from benchmarks.processes import pss_bytes, tree
 
 MODELS = ("MobileNetV2", "EfficientNetB0", "ResNet50")
 IMAGE = (96, 96, 3)
@@ -129,7 +131,7 @@ def _measured(command: list[str], *, is_watched: bool) -> Run:
         process = subprocess.Popen(command, env=_environment(), stdout=output, stderr=errors)  # noqa: S603
         peak = 0
         while is_watched and process.poll() is None:
-            peak = max(peak, sum(map(_pss, _tree(process.pid))))
+            peak = max(peak, sum(map(pss_bytes, tree(process.pid))))
             time.sleep(_LOOK_S)
         process.wait()
         wall, after = time.monotonic() - start, os.times()
@@ -144,32 +146,6 @@ def _measured(command: list[str], *, is_watched: bool) -> Run:
         return Run(wall, cpu, peak / 1e6, told)
     without = sum(told["seconds"].get(phase, 0.0) for phase in _NO_PROOF)
     return Run(wall, cpu, peak / 1e6, {}, max(wall - without, 0.0))
-
-
-def _tree(pid: int) -> list[int]:
-    """A process and all that it started."""
-    found = [pid]
-    for parent in found:
-        try:
-            found += map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text("utf-8").split())
-            for task in Path(f"/proc/{parent}/task").iterdir():
-                found += [
-                    int(child) for child in (task / "children").read_text("utf-8").split() if int(child) not in found
-                ]
-        except OSError:  # it has ended since
-            continue
-    return found
-
-
-def _pss(pid: int) -> int:
-    """Proportional set size in bytes; 0 for a process that has ended."""
-    try:
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text("utf-8").splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        return 0
-    return 0
 
 
 def _summary(runs: list[Run]) -> Run:

@@ -56,7 +56,8 @@ class Pressure:
         streams: calls at once on each of them.
         seconds: how long; ignored where `requests` are given.
         requests: how many in all; 0 where `seconds` say it.
-        per_second: calls that begin in a second, whether or not others have ended; 0: each when one has ended.
+        per_second: calls that begin in a second, evenly spaced, whether or not others have ended; 0: each when another
+            has ended. Takes two connections or more.
     """
 
     connections: int
@@ -75,7 +76,7 @@ class Load:
         per_second: of them, in a second.
         p50_ms: median time from a call's begin to the end of its answer.
         p99_ms: what 99 of 100 stay below.
-        cpu_us: the server's user and system time for each, in microseconds; all of its processes.
+        cpu_us: the server's user and system time for each, in microseconds, of all its processes; NaN where not known.
         generator_cores: CPU time of the load generator in each second.
     """
 
@@ -123,24 +124,27 @@ def quantile(ascending: Sequence[float], share: float) -> float:
     return ascending[max(math.ceil(share * len(ascending)) - 1, 0)]
 
 
-def stagger_ms(connections: int, per_second: float) -> int:
-    """How long after each other connections must begin for all their calls together to come evenly spaced.
+def evenly(connections: int, per_second: float) -> tuple[int, float]:
+    """How many milliseconds after each other connections must begin for their calls to come evenly spaced.
 
-    Each connection begins a call every `connections / per_second`; all begin at once unless told otherwise. Whole
-    milliseconds are what h2load takes, so of all orders that fill the gaps the one nearest to them is chosen.
+    All connections keep one period, `connections / per_second`. Where each begins one slot less than a period after the
+    one before, they fill the slots of a period from the last to the first. h2load takes whole milliseconds, so the rate
+    that makes them whole is returned as well; it is the nearest one.
     """
-    slot_ms = 1000 / per_second
-    orders = [order for order in range(1, 4 * connections) if math.gcd(order, connections) == 1]
-    best = min(orders, key=lambda order: (abs(order * slot_ms - max(round(order * slot_ms), 1)), order))
-    return max(round(best * slot_ms), 1)
+    stagger = max(round((connections - 1) * 1000 / per_second), 1)
+    return stagger, (connections - 1) * 1000 / stagger
 
 
 def _flags(pressure: Pressure) -> list[str]:
     flags = ["-c", str(pressure.connections), "-m", str(pressure.streams)]
     if pressure.per_second:
-        rate = pressure.per_second / pressure.connections
-        stagger = stagger_ms(pressure.connections, pressure.per_second)
-        flags += [f"--rps={rate:.3f}", "-r", "1", f"--rate-period={stagger}ms"]  # which goes with -n alone
+        stagger, per_second = evenly(pressure.connections, pressure.per_second)
+        flags += [
+            f"--rps={per_second / pressure.connections:.4f}",
+            "-r",
+            "1",
+            f"--rate-period={stagger}ms",
+        ]  # which goes with -n alone
     elif not pressure.requests:
         return [*flags, "-D", f"{pressure.seconds * 1000:.0f}ms"]
     return [*flags, "-n", str(pressure.requests or round(pressure.per_second * pressure.seconds))]
@@ -167,12 +171,12 @@ def _counted(printed: str, answer_bytes: int) -> tuple[int, float]:
     Raises:
         LoadFailed: a call failed, or the bytes of the answers are too few for all to be well.
     """
-    done, succeeded, failed = _numbers(printed, r"(\d+) done, (\d+) succeeded, (\d+) failed")
+    total, done = _numbers(printed, r"(\d+) total, \d+ started, (\d+) done")
     (ok,) = _numbers(printed, r"status codes: (\d+) 2xx")
     (data_bytes,) = _numbers(printed, r"\((\d+)\) data")
     (per_second,) = _numbers(printed, r"([\d.]+) req/s")
-    if failed or not done or not done == succeeded == ok:
-        raise LoadFailed(f"of {done:.0f} calls {succeeded:.0f} ended, {ok:.0f} of them with HTTP status 2xx")
+    if not total or not total == done == ok:
+        raise LoadFailed(f"of {total:.0f} calls {done:.0f} ended, {ok:.0f} of them with HTTP status 2xx")
     if data_bytes < (wanted := done * (_HEADER_BYTES + answer_bytes)):
         raise LoadFailed(f"{done:.0f} calls got {data_bytes:.0f} bytes of answers, not {wanted:.0f}: some got errors")
     return int(done), per_second

@@ -1,13 +1,14 @@
 """The figures that the project promises of serving, and the tables that they are printed as."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
 from benchmarks.load import Load
 
-Verdict = Literal["kept", "missed", "not measured"]
+Verdict = Literal["kept", "missed", "failed", "not measured"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,14 @@ class Figure:
 
 FIGURES = (
     Figure("mlp", "MLP, ModelInfer, 8 x 4: CPU per request ÷ asyncio echo's", 1.5),
+    Figure("mlp-kserve", "MLP, ModelInfer, 8 x 4: CPU per request ÷ KServe's", 0.55),
+    Figure("mlp-mlserver", "MLP, ModelInfer, 8 x 4: CPU per request ÷ MLServer's", 0.40),
+    Figure("stream", "MLP, ModelStreamInfer: CPU per message ÷ unary echo's", 1.2),
     Figure("predict", "MLP, 8 x 4: Predict's CPU per request ÷ ModelInfer's", 1.15),
+    Figure("triton", "MobileNet, 8 x 2: throughput ÷ Triton's Python backend, 2 instances", 1.0, is_least=True),
+    Figure("bare", "MobileNet, 8 x 2: throughput ÷ best bare onnxruntime", 0.7, is_least=True),
+    Figure("open-loop", "MobileNet at half of that, open loop: p99 ÷ bare single-row latency", 4),
+    Figure("two-models", "MobileNet and ResNet50 together: what each keeps of its own throughput", 0.45, is_least=True),
     Figure("start", "MLP, ONNX: start to ready", 1.5, unit="s"),
     Figure("memory", "MLP, ONNX: resident memory, idle after a request", 120, unit="MB"),
 )
@@ -50,17 +58,19 @@ class Result:
         figure: the promise.
         value: the measured value; None where there is none.
         remark: why there is none, or what else is worth knowing.
+        has_failed: there is none because a side did not answer as it should.
     """
 
     figure: Figure
     value: float | None
     remark: str = ""
+    has_failed: bool = False
 
     @property
     def verdict(self) -> Verdict:
         """Whether the promise is kept."""
         if self.value is None:
-            return "not measured"
+            return "failed" if self.has_failed else "not measured"
         kept = self.value >= self.figure.bound if self.figure.is_least else self.value <= self.figure.bound
         return "kept" if kept else "missed"
 
@@ -99,7 +109,8 @@ def lanes_table(lanes: Sequence[Lane]) -> str:
     rows = [("load", "side", "req/s", "p50 ms", "p99 ms", "CPU µs/req")]
     before = ""
     for lane in lanes:
-        numbers = (f"{lane.per_second:,.0f}", f"{lane.p50_ms:.2f}", f"{lane.p99_ms:.2f}", f"{lane.cpu_us:.0f}")
+        cpu = "-" if math.isnan(lane.cpu_us) else f"{lane.cpu_us:,.0f}"
+        numbers = (f"{lane.per_second:,.0f}", f"{lane.p50_ms:.2f}", f"{lane.p99_ms:.2f}", cpu)
         rows.append((lane.title if lane.title != before else "", lane.side, *numbers))
         before = lane.title
     return _aligned(rows, left=2)
@@ -124,8 +135,8 @@ def as_document(lanes: Iterable[Lane], results: Iterable[Result]) -> dict[str, o
                 "per_second": lane.per_second,
                 "p50_ms": lane.p50_ms,
                 "p99_ms": lane.p99_ms,
-                "cpu_us": lane.cpu_us,
-                "rounds": [vars(each) for each in lane.rounds],
+                **_without_nan({"cpu_us": lane.cpu_us}),
+                "rounds": [_without_nan(vars(each)) for each in lane.rounds],
             }
             for lane in lanes
         ],
@@ -141,6 +152,11 @@ def as_document(lanes: Iterable[Lane], results: Iterable[Result]) -> dict[str, o
             for each in results
         ],
     }
+
+
+def _without_nan(numbers: Mapping[str, float]) -> dict[str, float | None]:
+    """JSON has no NaN; what was not measured is null there."""
+    return {name: None if math.isnan(number) else number for name, number in numbers.items()}
 
 
 def _aligned(rows: Sequence[Sequence[str]], left: int, left_from: int = 99) -> str:

@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.load import Call
 from benchmarks.serving_models import Model
@@ -21,6 +23,7 @@ from tests.services.server_process import running_server
 
 ROOT = Path(__file__).parents[1]
 INFER = "/inference.GRPCInferenceService/ModelInfer"
+STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 _ANSWER_S = 30.0
 _STOP_S = 10.0
@@ -28,6 +31,10 @@ _STOP_S = 10.0
 
 class WrongAnswer(RuntimeError):
     """A server does not answer what the model answers, so how fast it does says nothing."""
+
+
+class NotServed(RuntimeError):
+    """A server does not know the method; the message is its own."""
 
 
 @dataclass(frozen=True)
@@ -82,34 +89,51 @@ def infer_call(side: Side, model: Model) -> Call:
         WrongAnswer: it differs.
         grpc.RpcError: there is none.
     """
+    return _checked(side, model, INFER, model.infer_request, _infer_output)
 
-    def output(answer: bytes) -> np.ndarray:
-        response = open_inference_pb2.ModelInferResponse.FromString(answer)
-        if response.raw_output_contents:
-            return np.frombuffer(response.raw_output_contents[0], np.float32)
-        return np.array(response.outputs[0].contents.fp32_contents, np.float32)
 
-    return _checked(side, model, INFER, model.infer_request, output)
+def stream_call(side: Side, model: Model) -> Call:
+    """ModelStreamInfer of `model`, one message; as `infer_call`.
+
+    Raises:
+        NotServed: the server has no such method.
+    """
+
+    def output(answer: bytes) -> NDArray[Any]:
+        response = open_inference_pb2.ModelStreamInferResponse.FromString(answer)
+        if response.error_message:
+            raise WrongAnswer(f"{side.name} answers in its stream: {response.error_message}")
+        return _infer_output(response.infer_response.SerializeToString())
+
+    return _checked(side, model, STREAM, model.infer_request, output)
 
 
 def predict_call(side: Side, model: Model) -> Call:
     """Predict of `model`; as `infer_call`."""
 
-    def output(answer: bytes) -> np.ndarray:
+    def output(answer: bytes) -> NDArray[Any]:
         response = tensorflow_serving_pb2.PredictResponse.FromString(answer)
         return decode(response.outputs[model.output])
 
     return _checked(side, model, PREDICT, model.predict_request, output)
 
 
-def echo_call(side: Side, model: Model) -> Call:
-    """ModelInfer's request, which must come back as it is."""
-    if (answer := _ask(side, INFER, model.infer_request)) != model.infer_request:
+def echo_call(side: Side, model: Model, method: str = INFER) -> Call:
+    """The same request to the echo, where it must come back as it is."""
+    if (answer := _ask(side, method, model.infer_request)) != model.infer_request:
         raise WrongAnswer(f"the echo answers {len(answer)} other bytes than it was sent")
-    return Call(side.pid, side.port, INFER, model.infer_request, len(answer))
+    return Call(side.pid, side.port, method, model.infer_request, len(answer))
 
 
-def _checked(side: Side, model: Model, method: str, request: bytes, output: Callable[[bytes], np.ndarray]) -> Call:
+def _infer_output(answer: bytes) -> NDArray[Any]:
+    """The only output of a `ModelInferResponse`."""
+    response = open_inference_pb2.ModelInferResponse.FromString(answer)
+    if response.raw_output_contents:
+        return np.frombuffer(response.raw_output_contents[0], np.float32)
+    return np.array(response.outputs[0].contents.fp32_contents, np.float32)
+
+
+def _checked(side: Side, model: Model, method: str, request: bytes, output: Callable[[bytes], NDArray[Any]]) -> Call:
     answer = _ask(side, method, request)
     got = output(answer).ravel()
     if got.shape != model.answer.shape or not np.allclose(got, model.answer, rtol=1e-3, atol=1e-5):
@@ -119,5 +143,14 @@ def _checked(side: Side, model: Model, method: str, request: bytes, output: Call
 
 def _ask(side: Side, method: str, request: bytes) -> bytes:
     with grpc.insecure_channel(f"127.0.0.1:{side.port}", [("grpc.max_receive_message_length", -1)]) as channel:
-        call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(method)
-        return call(request, timeout=_ANSWER_S, wait_for_ready=True)
+        if method != STREAM:
+            call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(method)
+            return call(request, timeout=_ANSWER_S, wait_for_ready=True)
+        stream: grpc.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(method)
+        try:
+            (answer,) = stream(iter([request]), timeout=_ANSWER_S, wait_for_ready=True)
+        except grpc.RpcError as error:
+            if error.code() == grpc.StatusCode.UNIMPLEMENTED:
+                raise NotServed(error.details() or "not served") from error
+            raise
+        return answer

@@ -1,15 +1,22 @@
 """Whether the serving benchmark works; the measuring itself is `make serving-benchmark`."""
 
 import json
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from benchmarks import load, serving
-from benchmarks.load import LoadFailed, Pressure, drive, quantile, stagger_ms
-from benchmarks.serving_figures import Figure, Result
-from benchmarks.serving_models import mlp
-from benchmarks.serving_sides import INFER, echo, echo_call, infer_call, kedge
+from benchmarks import bare, load, processes, serving, serving_networks
+from benchmarks.load import Load, LoadFailed, Pressure, drive, evenly, quantile
+from benchmarks.serving_figures import Figure, Result, as_document, lanes_table
+from benchmarks.serving_models import Model, mlp
+from benchmarks.serving_runs import Measured, Wanted, alternate
+from benchmarks.serving_sides import INFER, STREAM, echo, echo_call, infer_call, kedge
+from benchmarks.serving_small import measure_start
+from benchmarks.streams import drive_streams
 
 needs_h2load = pytest.mark.skipif(load.why_no_h2load() is not None, reason=load.why_no_h2load() or "")
 
@@ -45,12 +52,13 @@ def test_an_open_loop_begins_as_many_calls_as_it_says(tmp_path: Path) -> None:
     assert made.per_second < 260  # not as fast as the echo can
 
 
-@pytest.mark.parametrize(("connections", "per_second"), [(8, 700.0), (8, 50.0), (16, 333.0)])
-def test_staggered_connections_fill_the_gaps_between_each_others_calls(connections: int, per_second: float) -> None:
-    period_ms, step_ms = connections * 1000 / per_second, stagger_ms(connections, per_second)
-    begins = sorted(number * step_ms % period_ms for number in range(connections))
-    gaps = [after - before for before, after in zip(begins, [*begins[1:], begins[0] + period_ms], strict=True)]
-    assert min(gaps) > 0.4 * 1000 / per_second
+@pytest.mark.parametrize(("connections", "wanted"), [(16, 700.0), (8, 50.0), (2, 333.0)])
+def test_staggered_connections_fill_the_gaps_between_each_others_calls(connections: int, wanted: float) -> None:
+    step_ms, per_second = evenly(connections, wanted)
+    period_ms, slot_ms = connections * 1000 / per_second, 1000 / per_second
+    begins = [number * step_ms % period_ms for number in range(connections)]
+    assert sorted(begins) == pytest.approx([slot_ms * number for number in range(connections)])
+    assert per_second == pytest.approx(wanted, rel=0.03)
 
 
 def test_a_quantile_is_one_of_the_values() -> None:
@@ -78,3 +86,93 @@ def test_an_unknown_figure_is_refused(capsys: pytest.CaptureFixture[str]) -> Non
     with pytest.raises(SystemExit, match="2"):
         serving.main(["--figures", "mlp,speed"])
     assert "unknown figure 'speed'; known: " in capsys.readouterr().err
+
+
+def test_streams_get_as_many_answers_as_messages(tmp_path: Path) -> None:
+    with echo() as side:
+        made = drive_streams(echo_call(side, mlp(tmp_path), STREAM), Pressure(2, 3, 1.0, requests=40))
+    assert made.requests == 40
+    assert made.cpu_us > 0
+
+
+def test_a_stream_with_an_answer_of_another_size_is_no_throughput(tmp_path: Path) -> None:
+    with echo() as side:
+        call = replace(echo_call(side, mlp(tmp_path), STREAM), answer_bytes=1)
+        with pytest.raises(LoadFailed, match=r"answered with messages of \{'\d+': 4\} bytes, not of 1"):
+            drive_streams(call, Pressure(1, 2, 1.0, requests=4))
+
+
+def test_a_stream_that_ends_early_is_no_throughput(tmp_path: Path) -> None:
+    model = mlp(tmp_path)
+    with kedge(model.repository) as side:
+        call = replace(infer_call(side, model), method="/inference.GRPCInferenceService/NoStream")
+        with pytest.raises(LoadFailed, match="the streams ended: UNIMPLEMENTED: "):
+            drive_streams(call, Pressure(1, 1, 1.0, requests=4))
+
+
+@needs_h2load
+def test_every_network_figure_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def tiny(kind: str, _cache: Path) -> Model:
+        return mlp(tmp_path / kind, kind.lower())
+
+    monkeypatch.setattr(serving_networks, "network", tiny)
+    wanted = Wanted(tmp_path, tmp_path, frozenset(), frozenset(), rounds=1, seconds=0.2)
+    measured = [serving_networks.measure_mobilenet(wanted), serving_networks.measure_two_models(wanted)]
+    values = {result.figure.name: result.value for each in measured for result in each.results}
+    assert values.keys() == {"triton", "bare", "open-loop", "two-models"}
+    assert [name for name, value in values.items() if value is None] == ["triton"]
+    printed = lanes_table([lane for each in measured for lane in each.lanes])
+    assert "onnxruntime, 1 x 2 threads, 8 rows" in printed
+    assert "both together" in printed
+    json.dumps(as_document(measured[1].lanes, measured[1].results), allow_nan=False)
+
+
+@needs_h2load
+def test_start_and_memory_are_measured(tmp_path: Path) -> None:
+    results = measure_start(Wanted(tmp_path, tmp_path, frozenset(), frozenset(), rounds=1, seconds=1)).results
+    assert [result.figure.name for result in results] == ["start", "memory"]
+    assert all(result.value is not None and result.value > 0 for result in results)
+
+
+def test_bare_onnxruntime_counts_rows(tmp_path: Path) -> None:
+    model = mlp(tmp_path)
+    made = bare.measure(model.onnx, np.zeros((8, 32), np.float32), 0.05, instances=2, threads=1)
+    assert made.requests % 8 == 0
+    assert made.requests > 0
+
+
+@needs_h2load
+def test_a_load_that_nobody_answers_is_no_load(tmp_path: Path) -> None:
+    with echo() as side:
+        call = echo_call(side, mlp(tmp_path))
+        with pytest.raises(LoadFailed, match="of 5 calls 0 ended, 0 of them with HTTP status 2xx"):
+            drive(replace(call, port=1), Pressure(1, 1, 1.0, requests=5))
+
+
+def test_cpu_time_of_a_process_that_has_ended_is_an_error() -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    with pytest.raises(RuntimeError, match="has ended"):
+        processes.cpu_s(ended.pid)
+
+
+def test_a_side_that_fails_is_named_and_its_figures_have_failed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> Load:
+        raise LoadFailed("h2load ended with 1")
+
+    def measure(_wanted: Wanted) -> Measured:
+        alternate({"Kedge": fail}, 1)
+        raise AssertionError
+
+    monkeypatch.setattr(serving, "_MEASUREMENTS", {measure: frozenset({"mlp"})})
+    monkeypatch.setattr(serving, "why_no_h2load", lambda: None)
+    assert serving.main(["--figures", "mlp"]) == 1
+    assert "failed  Kedge: h2load ended with 1" in capsys.readouterr().out
+
+
+def test_an_unknown_peer_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        serving.main(["--peers", "torchserve"])
+    assert "unknown peer 'torchserve'; known: kserve, mlserver, triton" in capsys.readouterr().err

@@ -1,0 +1,148 @@
+"""Networks of a millisecond and more, where the arrangement of instances and threads is everything."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
+from math import nan
+from statistics import median
+
+import numpy as np
+
+from benchmarks import bare
+from benchmarks.load import Call, Load, Pressure, drive
+from benchmarks.peers.environments import PeerMissing
+from benchmarks.serving_figures import Result
+from benchmarks.serving_models import NETWORKS, Model, network
+from benchmarks.serving_runs import (
+    FIGURE,
+    Driver,
+    Measured,
+    Wanted,
+    alternate,
+    lanes,
+    peer_call,
+    rate_ratio,
+)
+from benchmarks.serving_sides import infer_call, kedge
+
+_CONNECTIONS, _STREAMS = 8, 2
+_OPEN_CONNECTIONS, _OPEN_STREAMS = 16, 100
+"""Of an open loop: more calls may be under way than ever are."""
+_KEDGE, _TRITON = "Kedge", "Triton, Python backend"
+_ARRANGEMENTS = ((1, 1, 1), (1, 2, 8), (2, 1, 1), (2, 1, 8))
+"""Sessions at once, threads of each, rows of a run: the ways to use two cores without a server."""
+_SPEND = """
+import sys, time
+share, began = float(sys.argv[1]), time.monotonic()
+while True:
+    while time.thread_time() < share * (time.monotonic() - began):
+        pass
+    time.sleep(0.002)
+"""
+
+
+def measure_mobilenet(wanted: Wanted) -> Measured:
+    """MobileNetV2 under closed load beside Triton and bare onnxruntime, then at half of its throughput, open."""
+    model = network(NETWORKS[0], wanted.cache)
+    with ExitStack() as stack:
+        ours = infer_call(stack.enter_context(kedge(model.repository)), model)
+        served: dict[str, Call] = {_KEDGE: ours}
+        why_no_triton = ""
+        try:
+            served[_TRITON] = peer_call(stack, "triton", model, wanted)
+        except PeerMissing as why:
+            why_no_triton = str(why)
+        pressure = wanted.pressure(_CONNECTIONS, _STREAMS)
+        generator = drive(ours, pressure).generator_cores
+        turns: dict[str, Driver] = {side: partial(drive, call, pressure) for side, call in served.items()}
+        turns |= {
+            f"onnxruntime, {instances} x {threads} threads, {rows} rows": partial(
+                _bare_beside_load, model, wanted.seconds, (instances, threads, rows), generator
+            )
+            for instances, threads, rows in _ARRANGEMENTS
+        }
+        closed = alternate(turns, wanted.rounds)
+        half = median(each.per_second for each in closed[_KEDGE]) / 2
+        alone = "onnxruntime, alone, 1 row"
+        opened = alternate(
+            {
+                _KEDGE: partial(drive, ours, wanted.pressure(_OPEN_CONNECTIONS, _OPEN_STREAMS, half)),
+                alone: partial(_bare, model, wanted.seconds, (1, 1, 1)),
+            },
+            wanted.rounds,
+        )
+    best = max((side for side in closed if side not in served), key=lambda side: _rate(closed[side]))
+    latency = median(our.p99_ms / bare_.p50_ms for our, bare_ in zip(opened[_KEDGE], opened[alone], strict=True))
+    return Measured(
+        lanes(f"MobileNetV2, {_CONNECTIONS} x {_STREAMS}", closed) + lanes(f"MobileNetV2, {half:.0f}/s, open", opened),
+        (
+            Result(FIGURE["triton"], rate_ratio(closed[_KEDGE], closed[_TRITON]))
+            if _TRITON in closed
+            else Result(FIGURE["triton"], None, why_no_triton),
+            Result(FIGURE["bare"], rate_ratio(closed[_KEDGE], closed[best]), f"best: {best}"),
+            Result(FIGURE["open-loop"], latency),
+        ),
+    )
+
+
+def measure_two_models(wanted: Wanted) -> Measured:
+    """Two networks in one server, each alone and then both at once."""
+    models = [network(kind, wanted.cache) for kind in NETWORKS]
+    repository = wanted.scratch / "two"
+    for model in models:
+        shutil.copytree(model.repository / model.name, repository / model.name)  # links are refused
+    pressure = wanted.pressure(_CONNECTIONS, _STREAMS)
+    with kedge(repository) as side, ThreadPoolExecutor(len(models)) as pool:
+        calls = {model.name: infer_call(side, model) for model in models}
+        for call in calls.values():
+            drive(call, pressure)
+        rounds = [_alone_and_together(calls, pressure, pool) for _ in range(wanted.rounds)]
+    alone = {name: [each[0][name] for each in rounds] for name in calls}
+    together = {name: [each[1][name] for each in rounds] for name in calls}
+    kept = {name: rate_ratio(together[name], alone[name]) for name in calls}
+    return Measured(
+        lanes(f"each alone, {_CONNECTIONS} x {_STREAMS}", alone) + lanes("both together", together),
+        (Result(FIGURE["two-models"], min(kept.values()), ", ".join(f"{name}: {kept[name]:.2f}" for name in kept)),),
+    )
+
+
+def _alone_and_together(
+    calls: dict[str, Call], pressure: Pressure, pool: ThreadPoolExecutor
+) -> tuple[dict[str, Load], dict[str, Load]]:
+    """One round. Whose CPU time is whose cannot be told while both run."""
+    alone = {name: drive(call, pressure) for name, call in calls.items()}
+    loads = pool.map(lambda call: drive(call, pressure), calls.values())
+    return alone, {
+        name: replace(load, cpu_us=nan, generator_cores=nan) for name, load in zip(calls, loads, strict=True)
+    }
+
+
+def _bare(model: Model, seconds: float, arrangement: tuple[int, int, int]) -> Load:
+    instances, threads, rows = arrangement
+    (array,) = model.inputs.values()
+    return bare.measure(model.onnx, np.repeat(array, rows, axis=0), seconds, instances, threads)
+
+
+def _bare_beside_load(model: Model, seconds: float, arrangement: tuple[int, int, int], generator_cores: float) -> Load:
+    """As `_bare`, while another process spends what the load generator does: a server has not the cores to itself."""
+    with _spending(generator_cores):
+        return _bare(model, seconds, arrangement)
+
+
+@contextmanager
+def _spending(cores: float) -> Iterator[None]:
+    process = subprocess.Popen([sys.executable, "-c", _SPEND, str(cores)])  # noqa: S603
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _rate(loads: list[Load]) -> float:
+    return median(each.per_second for each in loads)
