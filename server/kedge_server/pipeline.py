@@ -60,12 +60,16 @@ class Call:
 
 @dataclass(slots=True)
 class Answer:
-    """The outputs that were asked for, in the signature's order, and where the inputs strayed from training."""
+    """The outputs that were asked for, in the signature's order, and where the inputs strayed from training.
+
+    `is_immediate`: the model runs on the event loop, and nobody waits for an instance.
+    """
 
     model: str
     version: int
     outputs: Tensors
     stat_violations: tuple[StatViolation, ...] = ()
+    is_immediate: bool = False
 
 
 class Pipeline:
@@ -129,6 +133,8 @@ class Pipeline:
     def _job(
         self, call: Call, model: ServedModel, report: InputReport, record: CallRecord, encode: Callable[[Answer], T]
     ) -> Job[T]:
+        scheduler = model.loaded.scheduler
+
         def complete(outputs: Tensors) -> T:
             """In the instance's thread: keep what was asked for, check it, put it into the wire's form."""
             wanted = outputs
@@ -137,7 +143,8 @@ class Pipeline:
             record.outputs = check_outputs(wanted)
             if self._policy.nonfinite_outputs == "reject" and (found := nonfinite_outputs(record.outputs)):
                 raise _refused_answer(model, found)
-            return encode(Answer(model.name, model.version, wanted, report.stat_violations))
+            is_immediate = scheduler.is_quick
+            return encode(Answer(model.name, model.version, wanted, report.stat_violations, is_immediate))
 
         inputs = call.inputs
         if len(inputs) > 1:  # in one order: jobs meet whose shapes are the same, one after the other

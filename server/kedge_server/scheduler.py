@@ -159,8 +159,9 @@ class Scheduler:
 
     def _run_here(self, job: Job[T]) -> T:
         """Run a job on the event loop, and stop doing so where it keeps holding the loop up."""
-        started = job.queued_at = job.started_at = time.perf_counter()
+        job.queued_at = time.perf_counter()
         job.is_taken = True
+        started = job.started_at = time.perf_counter()
         try:
             (outputs,) = run_joined(self._runtimes[0], [job], job.rows, self._limits.batch_sizes)
         except Exception as error:  # noqa: BLE001 (a server outlives whatever a model does)

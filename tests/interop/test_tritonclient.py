@@ -82,10 +82,15 @@ def test_it_reads_our_refusals(found: dict[str, Any]):
         "cuda shared memory": "UNIMPLEMENTED",
         "trace": "UNIMPLEMENTED",
         "log": "UNIMPLEMENTED",
-        "stream": "UNIMPLEMENTED",
     }
     assert refusals["wrong inputs"][1].count("input '") == 4, refusals["wrong inputs"]
-    assert refusals["stream"][1] == "ModelStreamInfer is not served: send each request with ModelInfer"
+
+
+def test_it_reads_the_answers_of_a_stream_in_order(found: dict[str, Any]):
+    answers = found["stream"]
+    assert [number for number, _ in answers] == ["0", "1", "2", "", "4"]
+    assert "NOT_FOUND: model 'nobody' is not here" in answers[3][1]
+    assert len({value for number, value in answers if number}) == 1
 
 
 def test_our_messages_are_tritons_on_the_wire(found: dict[str, Any]):

@@ -115,17 +115,21 @@ def refusals(client: InferenceServerClient) -> dict[str, list[str]]:
         "cuda shared memory": refusal(client.get_cuda_shared_memory_status),
         "trace": refusal(client.get_trace_settings),
         "log": refusal(client.get_log_settings),
-        "stream": streamed(client),
     }
 
 
-def streamed(client: InferenceServerClient) -> list[str]:
-    done: queue.Queue[InferenceServerException] = queue.Queue()
-    client.start_stream(callback=lambda result, error: done.put(error))  # noqa: ARG005 (the client's signature)
-    refusal(lambda: client.async_stream_infer("two", two()))  # the stream may have ended before this is sent
-    error = done.get(timeout=20)
+def streamed(client: InferenceServerClient) -> list[list[str]]:
+    """The ids of a stream's answers, with their first value or their error."""
+    done: queue.Queue[tuple[InferResult | None, InferenceServerException | None]] = queue.Queue()
+    client.start_stream(callback=lambda result, error: done.put((result, error)))
+    for number in range(5):
+        client.async_stream_infer("two" if number != 3 else "nobody", two(), request_id=str(number))
+    told = [done.get(timeout=20) for _ in range(5)]
     client.stop_stream()
-    return [error.status(), error.message()]
+    return [
+        [result.get_response().id, str(result.as_numpy("total").ravel()[0])] if result else ["", str(error)]
+        for result, error in told
+    ]
 
 
 def main() -> None:
@@ -133,6 +137,7 @@ def main() -> None:
     found = {
         "echoes": echoes(client),
         "answers": answers(client),
+        "stream": streamed(client),
         "descriptions": descriptions(client),
         "refusals": refusals(client),
         "protos": [

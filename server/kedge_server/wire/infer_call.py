@@ -11,20 +11,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kedge_bundle.signature import Tensors, Violation
-from kedge_server.errors import InvalidInput, ModelNotFound, NotSupported
+from kedge_server.errors import InvalidInput, ModelNotFound, NotSupported, ServingError
 from kedge_server.jobs import USUAL_PRIORITY
-from kedge_server.pb.open_inference_pb2 import InferParameter, ModelInferRequest, ModelInferResponse
+from kedge_server.pb.open_inference_pb2 import (
+    InferParameter,
+    ModelInferRequest,
+    ModelInferResponse,
+    ModelStreamInferResponse,
+)
 from kedge_server.pipeline import Answer, Call
+from kedge_server.wire.codec.fields import length_delimited
 from kedge_server.wire.codec.open_inference import datatype_of, decode_contents, decode_raw, encode_raw
 from kedge_server.wire.codec.shapes import TensorInvalid, checked_shape
 from kedge_server.wire.observed import Metadata, observed_metadata
 from kedge_server.wire.services import check_number, parsed
+from kedge_server.wire.status import status_of
 
 _Input = ModelInferRequest.InferInputTensor
 
 _SHARED_MEMORY = "shared_memory_region"
 _SEQUENCE = ("sequence_id", "sequence_start", "sequence_end")
 _LONGEST_VERSION = 18
+_INFER_RESPONSE = ModelStreamInferResponse.DESCRIPTOR.fields_by_name["infer_response"].number
 
 
 class InferCall:
@@ -77,6 +85,12 @@ class InferCall:
             response.raw_output_contents.append(encode_raw(array))
         return response.SerializeToString(), observed_metadata(answer.stat_violations)
 
+    def refused(self, error: ServingError) -> bytes:
+        """The ModelStreamInferResponse's bytes for a request of a stream that gets no answer."""
+        response = ModelStreamInferResponse(error_message=f"{error.code}: {status_of(error).message}")
+        response.infer_response.id = self._id
+        return response.SerializeToString()
+
     def _read_parameters(self, request: ModelInferRequest, call: Call, found: list[Violation]) -> None:
         """Take `timeout`, in microseconds (the sooner of two deadlines counts), and `priority` into account.
 
@@ -99,6 +113,16 @@ class InferCall:
                 text = f"parameter 'priority': expected an integer; 1 goes first, and {USUAL_PRIORITY} is usual"
                 found.append(Violation("parameters.priority", text))
             call.priority = priority or USUAL_PRIORITY
+
+
+def in_stream(response: bytes, metadata: Metadata) -> bytes:
+    """The bytes of a ModelStreamInferResponse; what would be trailing metadata are parameters of the response."""
+    if metadata:
+        told = ModelInferResponse()
+        for key, value in metadata:
+            told.parameters[key].string_param = value
+        response += told.SerializeToString()  # two messages, one behind the other, are one
+    return length_delimited(_INFER_RESPONSE, response)
 
 
 def model_name(name: str) -> str:

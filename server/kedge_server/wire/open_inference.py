@@ -1,5 +1,7 @@
 """The Open Inference Protocol, version 2, and the part of Triton's service that clients and load generators need."""
 
+from collections.abc import AsyncIterator
+
 from kedge_server.errors import ModelNotFound
 from kedge_server.metrics import Metrics
 from kedge_server.models import ServedModel
@@ -21,11 +23,12 @@ from kedge_server.pb.open_inference_pb2 import (
     ServerReadyRequest,
     ServerReadyResponse,
 )
-from kedge_server.pipeline import Pipeline
-from kedge_server.wire.infer_call import InferCall, model_name, version_number
+from kedge_server.pipeline import Answer, Pipeline
+from kedge_server.wire.infer_call import InferCall, in_stream, model_name, version_number
+from kedge_server.wire.infer_stream import Answered, InferStream
 from kedge_server.wire.model_description import configuration, index_entry, metadata, statistics
-from kedge_server.wire.services import Answers, Raw, Refused, Unary, within
-from kedge_server.wire.status import Context
+from kedge_server.wire.services import Answers, Raw, RawStream, Refused, Unary, within
+from kedge_server.wire.status import Context, as_serving_error
 
 SERVER_NAME = "kedge"
 
@@ -70,7 +73,7 @@ class OpenInferenceService:
             "ModelConfig": Unary(self.model_config),
             "ModelStatistics": Unary(self.model_statistics),
             "RepositoryIndex": Unary(self.repository_index),
-            "ModelStreamInfer": Refused("ModelStreamInfer is not served: send each request with ModelInfer"),
+            "ModelStreamInfer": RawStream(self.model_stream_infer),
             "RepositoryModelLoad": _NO_LOADING,
             "RepositoryModelUnload": _NO_LOADING,
             "SystemSharedMemoryStatus": _NO_SHARED_MEMORY,
@@ -112,6 +115,23 @@ class OpenInferenceService:
         if trailing:
             context.set_trailing_metadata(trailing)
         return response
+
+    async def model_stream_infer(self, _requests: AsyncIterator[bytes], context: Context) -> None:
+        """Answer ModelInferRequests as they come; see `infer_stream.py`."""
+
+        async def answer(data: bytes) -> Answered:
+            call = InferCall(data, context.time_remaining())
+            encode = within(call.encode, self._message_bytes)
+
+            def encode_here(answer: Answer) -> Answered:
+                return Answered(in_stream(*encode(answer)), answer.is_immediate)
+
+            try:
+                return await self._pipeline.predict("open-inference", call.decode, encode_here, len(data))
+            except Exception as error:  # noqa: BLE001 (the answer to this request; the stream goes on)
+                return Answered(call.refused(as_serving_error("ModelStreamInfer", error)), is_immediate=False)
+
+        await InferStream(answer, self._models, context).run()
 
     async def model_config(self, request: ModelConfigRequest, _context: Context) -> ModelConfigResponse:
         """The configuration of a version that answers."""

@@ -45,9 +45,9 @@ class Raw:
 
 @dataclass(frozen=True)
 class RawStream:
-    """Answered from a stream of requests' bytes with a stream of responses'."""
+    """Answered from a stream of requests' bytes; the answer writes the responses' to the context."""
 
-    answer: Callable[[AsyncIterator[bytes], Context], AsyncIterator[bytes]]
+    answer: Callable[[AsyncIterator[bytes], Context], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,8 @@ def within(
 
 
 def _handler(method: MethodDescriptor, answer: Answering) -> "grpc.RpcMethodHandler[Any, Any]":
+    if isinstance(answer, RawStream):
+        return grpc.stream_stream_rpc_method_handler(guarded(answer.answer, method.full_name))
     if method.server_streaming:
         streamed = _stream(method, answer)
         make = (
@@ -155,8 +157,6 @@ def _unary(method: MethodDescriptor, answer: Answering) -> Callable[[Any, Contex
 def _stream(method: MethodDescriptor, answer: Answering) -> Callable[[Any, Context], AsyncIterator[bytes]]:
     if isinstance(answer, Refused):
         return _refusing_stream(answer.why)
-    if isinstance(answer, RawStream):
-        return answer.answer
     if not isinstance(answer, Stream):
         raise TypeError(f"{method.full_name} answers with a stream")
     request_type = GetMessageClass(method.input_type)

@@ -66,13 +66,19 @@ def guarded_stream(
 async def _abort(context: Context, method: str, error: Exception) -> NoReturn:
     if isinstance(error, grpc.aio.AbortError):  # gRPC's own; the status is set already
         raise error
-    if not isinstance(error, ServingError):
-        incident = secrets.token_hex(6)
-        _log.error("unexpected_error", method=method, incident=incident, exc_info=error)
-        error = ModelFailed("the server failed to answer", incident)
+    error = as_serving_error(method, error)
     status = status_of(error)
     details = ((_DETAILS_KEY, status.SerializeToString()),)
     await context.abort(grpc.StatusCode[error.code], status.message, details)
+
+
+def as_serving_error(method: str, error: Exception) -> ServingError:
+    """The error as callers may see it: what is none of ours goes to the log, and they get its number."""
+    if isinstance(error, ServingError):
+        return error
+    incident = secrets.token_hex(6)
+    _log.error("unexpected_error", method=method, incident=incident, exc_info=error)
+    return ModelFailed("the server failed to answer", incident)
 
 
 def status_of(error: ServingError) -> Status:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kedge_server.pb import tensor_pb2 as pb
+from kedge_server.wire.codec.fields import length_delimited
 from kedge_server.wire.codec.open_inference import narrowed
 from kedge_server.wire.codec.shapes import TensorInvalid, checked_shape, shown
 
@@ -65,9 +66,6 @@ number of that field."""
 _OF_NUMPY = {np.dtype(object if dtype == "string" else dtype): dtype for dtype in DATA_TYPES}
 _NUMPY = {dtype: of_numpy for of_numpy, dtype in _OF_NUMPY.items()}
 
-_LENGTH_DELIMITED = 2
-_LOW_SEVEN_BITS, _MORE_FOLLOWS = 0x7F, 0x80
-
 
 def decode(proto: pb.TensorProto) -> NDArray[np.generic]:
     """The array that a TensorProto carries; `tensor_content` is viewed read-only, typed values are copied.
@@ -116,7 +114,8 @@ def encode(array: NDArray[np.generic], proto: pb.TensorProto | None = None) -> p
         dimensions.add(size=size)
     field, field_type = _FIELDS[dtype]
     if dtype in _FIXED_WIDTH:
-        proto.MergeFromString(_packed(_FIXED_WIDTH[dtype], array.tobytes()))
+        if array.size:
+            proto.MergeFromString(length_delimited(_FIXED_WIDTH[dtype], array.tobytes()))
     elif dtype == "float16":
         proto.half_val.extend(array.view(np.uint16).ravel().tolist())
     elif dtype == "string":
@@ -167,19 +166,3 @@ def _flat(values: Any, dtype: str) -> NDArray[np.generic]:  # noqa: ANN401 (a li
     if dtype == "float16":
         return narrowed(values, np.dtype(np.uint16)).view(np.float16)
     return narrowed(values, np.dtype(dtype))
-
-
-def _packed(number: int, data: bytes) -> bytes:
-    """A packed field on the wire: its tag, its length, its values.
-
-    Source: https://protobuf.dev/programming-guides/encoding/#packed
-    """
-    if not data:
-        return b""
-    head = bytearray([number << 3 | _LENGTH_DELIMITED])
-    length = len(data)
-    while length > _LOW_SEVEN_BITS:
-        head.append(length & _LOW_SEVEN_BITS | _MORE_FOLLOWS)
-        length >>= 7
-    head.append(length)
-    return bytes(head) + data
