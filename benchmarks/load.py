@@ -22,6 +22,7 @@ H2LOAD = "h2load"
 _HEADER_BYTES = 5
 """Of each gRPC message: not compressed, and its length."""
 _PATIENCE_S = 120.0
+_NEAR_ENOUGH = 0.02
 
 
 class LoadFailed(RuntimeError):
@@ -127,12 +128,20 @@ def quantile(ascending: Sequence[float], share: float) -> float:
 def evenly(connections: int, per_second: float) -> tuple[int, float]:
     """How many milliseconds after each other connections must begin for their calls to come evenly spaced.
 
-    All connections keep one period, `connections / per_second`. Where each begins one slot less than a period after the
-    one before, they fill the slots of a period from the last to the first. h2load takes whole milliseconds, so the rate
-    that makes them whole is returned as well; it is the nearest one.
+    All connections keep one period, which is as many slots as there are connections. Where each begins a number of
+    slots after the one before that has no divisor in common with the number of connections, every slot gets its call.
+    h2load takes whole milliseconds, so the rate that makes them whole is returned as well: within a fiftieth of what is
+    wanted, where one is, and of those the one with the shortest beginning.
     """
-    stagger = max(round((connections - 1) * 1000 / per_second), 1)
-    return stagger, (connections - 1) * 1000 / stagger
+    orders = [order for order in range(1, connections) if math.gcd(order, connections) == 1]
+    wanted_ms = [order * 1000 / per_second for order in orders]
+    near = (
+        (order, round(wanted))
+        for order, wanted in zip(orders, wanted_ms, strict=True)
+        if abs(round(wanted) / wanted - 1) <= _NEAR_ENOUGH
+    )
+    order, stagger = next(near, (orders[-1], max(round(wanted_ms[-1]), 1)))
+    return stagger, order * 1000 / stagger
 
 
 def _flags(pressure: Pressure) -> list[str]:

@@ -32,6 +32,7 @@ _MEASUREMENTS: dict[Callable[[Wanted], Measured], frozenset[str]] = {
     measure_two_models: frozenset({"two-models"}),
 }
 """Each way to measure, and the figures that come of it."""
+_QUIET = 0.5
 _SHORT_FIGURES = frozenset({"mlp", "stream", "predict"})
 _SHORT_REQUESTS = 200
 
@@ -43,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(why, file=sys.stderr)
         return 2
     figures = flags.figures & _SHORT_FIGURES if flags.short else flags.figures
+    if (others := os.getloadavg()[0]) > _QUIET:
+        print(f"{others:.1f} processes want to run here already: read the ratios of CPU time, not the others\n")
     lanes: list[Lane] = []
     results: list[Result] = []
     with tempfile.TemporaryDirectory(prefix="kedge-serving-") as scratch:
