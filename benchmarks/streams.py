@@ -94,29 +94,37 @@ class _Tally:
     latencies_ms: list[float] = field(default_factory=list)
 
 
-async def _keep_busy(work: Work, until: float, tally: _Tally) -> None:
-    """One stream: `window` messages, then one for each answer until the time or the messages are spent."""
-    message, left = base64.b64decode(work.message), work.messages or sys.maxsize
-    options = [("grpc.use_local_subchannel_pool", 1)]  # its own connection
+async def _one(work: Work, until: float, tally: _Tally) -> None:
+    """One stream on a connection of its own."""
+    options = [("grpc.use_local_subchannel_pool", 1)]
     async with grpc.aio.insecure_channel(f"127.0.0.1:{work.port}", options) as channel:
         call: grpc.aio.StreamStreamCall[bytes, bytes] = channel.stream_stream(work.method)()
-        sent: deque[float] = deque()
-        while len(sent) < min(work.window, work.messages or work.window):
-            sent.append(time.monotonic())
+        try:
+            await _keep_busy(call, work, until, tally)
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):  # a write to a stream that has ended says only that
+            sys.exit(f"{(await call.code()).name}: {await call.details()}")
+
+
+async def _keep_busy(call: "grpc.aio.StreamStreamCall[bytes, bytes]", work: Work, until: float, tally: _Tally) -> None:
+    """`window` messages, then one for each answer until the time or the messages are spent."""
+    message, left = base64.b64decode(work.message), work.messages or sys.maxsize
+    sent: deque[float] = deque()
+    for _ in range(min(work.window, left)):
+        sent.append(time.monotonic())
+        left -= 1
+        await call.write(message)
+    while sent:
+        answer = await call.read()
+        if not isinstance(answer, bytes):
+            sys.exit("the server ended a stream that has messages under way")
+        now = time.monotonic()
+        tally.sizes[len(answer)] += 1
+        tally.latencies_ms.append((now - sent.popleft()) * 1000)
+        if left and now < until:
+            sent.append(now)
             left -= 1
             await call.write(message)
-        while sent:
-            answer = await call.read()
-            if not isinstance(answer, bytes):
-                sys.exit("the server ended a stream that has messages under way")
-            now = time.monotonic()
-            tally.sizes[len(answer)] += 1
-            tally.latencies_ms.append((now - sent.popleft()) * 1000)
-            if left and now < until:
-                sent.append(now)
-                left -= 1
-                await call.write(message)
-        await call.done_writing()
+    await call.done_writing()
 
 
 async def _main(work: Work) -> dict[str, object]:
@@ -132,13 +140,6 @@ async def _main(work: Work) -> dict[str, object]:
         "sizes": tally.sizes,
         "latencies_ms": sorted(tally.latencies_ms),
     }
-
-
-async def _one(work: Work, until: float, tally: _Tally) -> None:
-    try:
-        await _keep_busy(work, until, tally)
-    except grpc.aio.AioRpcError as error:
-        sys.exit(f"{error.code().name}: {error.details()}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """Why a side of the serving benchmark is left out or not believed; no other server is installed for it."""
 
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from benchmarks.peers.environments import PeerMissing, environment
 from benchmarks.serving_models import Model, mlp, network
 from benchmarks.serving_runs import Wanted, peer_call
 from benchmarks.serving_sides import NotServed, Side, WrongAnswer, echo_call, infer_call, kedge, stream_call
+from kedge_server.pb.open_inference_pb2 import ModelStreamInferResponse
 
 
 @pytest.fixture
@@ -27,10 +29,18 @@ def model(tmp_path: Path) -> Model:
 @pytest.fixture
 def deaf() -> Iterator[Side]:
     """A gRPC server without a single method."""
+    with serving() as side:
+        yield side
+
+
+@contextmanager
+def serving(**streams: Callable[[Iterator[bytes], object], Iterator[bytes]]) -> Iterator[Side]:
     server = grpc.server(ThreadPoolExecutor(1))
+    handlers = {name: grpc.stream_stream_rpc_method_handler(answer) for name, answer in streams.items()}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("inference.GRPCInferenceService", handlers),))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    yield Side("deaf", 0, port)
+    yield Side("own server", os.getpid(), port)
     server.stop(None).wait()
 
 
@@ -94,6 +104,17 @@ def test_a_server_that_answers_something_else_is_not_measured(model: Model) -> N
 def test_a_method_that_a_server_does_not_have_is_not_served(model: Model, deaf: Side) -> None:
     with pytest.raises(NotServed, match="Method not found"):
         stream_call(deaf, model)
+
+
+def test_a_stream_is_asked_once_and_its_answer_compared(model: Model) -> None:
+    right, refused = ModelStreamInferResponse(), ModelStreamInferResponse(error_message="no such model")
+    right.infer_response.outputs.add(name="score", datatype="FP32", shape=[1, 1])
+    right.infer_response.raw_output_contents.append(model.answer.tobytes())
+    with serving(ModelStreamInfer=lambda messages, _: (right.SerializeToString() for _ in messages)) as side:
+        assert stream_call(side, model).answer_bytes == right.ByteSize()
+    answers = serving(ModelStreamInfer=lambda messages, _: (refused.SerializeToString() for _ in messages))
+    with answers as side, pytest.raises(WrongAnswer, match="own server answers in its stream: no such model"):
+        stream_call(side, model)
 
 
 def test_a_network_that_cannot_be_built_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
