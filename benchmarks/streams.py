@@ -49,7 +49,7 @@ def drive_streams(call: Call, pressure: Pressure) -> Load:
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=_ROOT, timeout=_PATIENCE_S)  # noqa: S603
     spent = cpu_s(call.pid) - before
     if done.returncode:
-        raise LoadFailed(f"the streams ended: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}")
+        raise LoadFailed(f"the streams failed: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}")
     told = json.loads(done.stdout)
     if told["sizes"] != {str(call.answer_bytes): told["answers"]}:
         raise LoadFailed(f"streams were answered with messages of {told['sizes']} bytes, not of {call.answer_bytes}")
@@ -102,7 +102,7 @@ async def _one(work: Work, until: float, tally: _Tally) -> None:
         try:
             await _keep_busy(call, work, until, tally)
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):  # a write to a stream that has ended says only that
-            sys.exit(f"{(await call.code()).name}: {await call.details()}")
+            sys.exit(f"the server ended one of them: {(await call.code()).name}: {await call.details()}")
 
 
 async def _keep_busy(call: "grpc.aio.StreamStreamCall[bytes, bytes]", work: Work, until: float, tally: _Tally) -> None:
@@ -116,7 +116,7 @@ async def _keep_busy(call: "grpc.aio.StreamStreamCall[bytes, bytes]", work: Work
     while sent:
         answer = await call.read()
         if not isinstance(answer, bytes):
-            sys.exit("the server ended a stream that has messages under way")
+            raise asyncio.InvalidStateError
         now = time.monotonic()
         tally.sizes[len(answer)] += 1
         tally.latencies_ms.append((now - sent.popleft()) * 1000)

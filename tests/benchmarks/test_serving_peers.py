@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 
 from benchmarks import serving_models
+from benchmarks.load import LoadFailed, Pressure
 from benchmarks.peers import environments, sides
 from benchmarks.peers.environments import PeerMissing, environment
 from benchmarks.serving_models import Model, mlp, network
 from benchmarks.serving_runs import Wanted, peer_call
-from benchmarks.serving_sides import NotServed, Side, WrongAnswer, echo_call, infer_call, kedge, stream_call
+from benchmarks.serving_sides import STREAM, NotServed, Side, WrongAnswer, echo_call, infer_call, kedge, stream_call
+from benchmarks.streams import drive_streams
 from kedge_server.pb.open_inference_pb2 import ModelStreamInferResponse
 
 
@@ -115,6 +117,12 @@ def test_a_stream_is_asked_once_and_its_answer_compared(model: Model) -> None:
     answers = serving(ModelStreamInfer=lambda messages, _: (refused.SerializeToString() for _ in messages))
     with answers as side, pytest.raises(WrongAnswer, match="own server answers in its stream: no such model"):
         stream_call(side, model)
+
+
+def test_a_stream_that_a_server_ends_with_messages_under_way_is_no_throughput(model: Model) -> None:
+    answers = serving(ModelStreamInfer=lambda messages, _: (message for message, _ in zip(messages, range(2))))  # noqa: B905
+    with answers as side, pytest.raises(LoadFailed, match="the server ended one of them: "):
+        drive_streams(echo_call(side, model, STREAM), Pressure(1, 2, 1.0, requests=9))
 
 
 def test_a_network_that_cannot_be_built_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
