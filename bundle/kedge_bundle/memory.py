@@ -13,9 +13,14 @@ def give_back() -> None:
     conversion would stand on top of the rest of the one before. Does nothing where the C library has no `malloc_trim`.
     """
     gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+    trim()
+
+
+def trim() -> None:
+    """Return memory that is free already. Holds up no other thread, as a collection would."""
+    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if malloc_trim is not None:
+        malloc_trim(0)
 
 
 @contextmanager

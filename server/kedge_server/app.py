@@ -19,15 +19,18 @@ from kedge_bundle import __version__
 from kedge_bundle.errors import BundleError
 from kedge_bundle.stats import Limits
 from kedge_server.addresses import Address, check_free, why_not
+from kedge_server.admin import Admin
 from kedge_server.http_pages import HttpPages
 from kedge_server.jobs import QueueLimits
-from kedge_server.load_threads import LoadThreads, Outcome
-from kedge_server.loading import DeviceNotInUse, LoadFailed, Place, find_bundles
+from kedge_server.lifecycle import Lifecycle
+from kedge_server.loading import DeviceNotInUse, Place
 from kedge_server.logs import configure_logs
 from kedge_server.metrics import Metrics
-from kedge_server.models import Loaded, ModelTable, ServedModel
+from kedge_server.models import ModelTable
 from kedge_server.pipeline import Pipeline
-from kedge_server.scheduler import THREAD_PREFIX, Run
+from kedge_server.reconciler import Reconciler
+from kedge_server.repository import Repository
+from kedge_server.scheduler import THREAD_PREFIX
 from kedge_server.session import Options
 from kedge_server.settings import Settings
 from kedge_server.validation import Policy
@@ -46,9 +49,6 @@ _FLUSH_S = 1.0
 _SAME_SIGNAL_S = 0.5
 """A supervisor may signal a process and its group, a shell and its child: what comes so soon after the first signal is
 the same wish, not a second one."""
-
-_CLOSE_S = 2.0
-"""How long a run goes on being waited for that nobody waits for: its callers are gone."""
 
 _log = structlog.get_logger("kedge")
 
@@ -86,11 +86,12 @@ async def _live(settings: Settings) -> int:
     stop = asyncio.Event()
     _catch_signals(stop, app)
     try:
-        places = _find(settings)
+        places = app.find()
         app.listen()
         await app.answer(places)
         if await app.load(places, stop):
             app.say_whether_ready()
+            app.follow()
             await stop.wait()
         return await app.drain()
     finally:
@@ -104,6 +105,16 @@ class App:
         self._settings = settings
         self._models = ModelTable(settings.required_models)
         self._metrics = Metrics(self._models, __version__)
+        self._lifecycle = Lifecycle(
+            self._models,
+            self._metrics,
+            Options.of(settings),
+            QueueLimits(settings.queue_rows, settings.max_batch_rows, settings.batch_window_ms / 1000),
+        )
+        self._reconciler = Reconciler(
+            Repository(settings.repository), self._lifecycle, self._models, settings.versions, settings.labels
+        )
+        self._following: asyncio.Task[None] | None = None
         self._pages: HttpPages | None = None
         message_bytes = settings.max_message_mb << 20
         self._server = new_server(message_bytes)
@@ -111,6 +122,7 @@ class App:
             self._server,
             Pipeline(self._models, self._metrics, _policy(settings)),
             self._metrics,
+            Admin(self._reconciler, self._lifecycle, self._models, is_allowed=settings.allow_admin),
             reflection=settings.reflection,
             server_version=__version__,
             max_rows=settings.queue_rows,
@@ -121,6 +133,24 @@ class App:
     def in_flight(self) -> int:
         """Requests that have no answer yet."""
         return self._metrics.inflight
+
+    def find(self) -> list[Place]:
+        """What to load before this server is ready.
+
+        Raises:
+            StartFailed: there is nothing.
+        """
+        try:
+            places = self._reconciler.first_places()
+        except BundleError as error:
+            raise StartFailed(str(error), NOTHING_TO_SERVE) from error
+        if not places:
+            wanted = self._settings
+            raise StartFailed(
+                f"{wanted.repository}: no version in here is among those wanted; see --versions {wanted.versions}",
+                NOTHING_TO_SERVE,
+            )
+        return places
 
     def listen(self) -> None:
         """Bind both ports, or say which one cannot be had."""
@@ -145,7 +175,7 @@ class App:
     async def answer(self, places: list[Place]) -> None:
         """Begin to answer; every model is known and loading."""
         for place in places:
-            self._models.add(ServedModel(place.name, place.version, place.directory))
+            self._lifecycle.announce(place, is_needed=True)
         await self._server.start()
 
     async def load(self, places: list[Place], stop: asyncio.Event) -> bool:
@@ -154,24 +184,22 @@ class App:
         Raises:
             StartFailed: no version can be served, or the GPU that was asked for is not in use.
         """
-        threads = LoadThreads(places, Options.of(self._settings))
-        stopped = asyncio.ensure_future(stop.wait())
         try:
-            for _ in places:
-                loaded = asyncio.ensure_future(threads.next())
-                await asyncio.wait({loaded, stopped}, return_when=asyncio.FIRST_COMPLETED)
-                if not loaded.done():
-                    loaded.cancel()
-                    return False
-                self._take_over(*loaded.result())
-        finally:
-            stopped.cancel()
-            threads.stop()
+            if not await self._lifecycle.load_all(places, stop):
+                return False
+        except DeviceNotInUse as error:
+            raise StartFailed(str(error), DEVICE_NOT_IN_USE) from error
+        await self._reconciler.finish_start()
         models = self._models.entries()
         if not any(model.state == "ready" for model in models):
             reasons = "; ".join(model.reason for model in models)
             raise StartFailed(f"no bundle can be served: {reasons}", NOTHING_TO_SERVE)
         return True
+
+    def follow(self) -> None:
+        """From now on, let the repository say what is served."""
+        if self._settings.watch:
+            self._following = asyncio.create_task(self._reconciler.keep_up())
 
     def say_whether_ready(self) -> None:
         """Log what /readyz answers now that everything is loaded."""
@@ -184,6 +212,8 @@ class App:
     async def drain(self) -> int:
         """Be not ready and refuse new calls at once, let those that were accepted end, then stop gRPC."""
         self._models.set_draining()
+        if self._following is not None:
+            self._following.cancel()
         limit_s = self._settings.drain_timeout_s
         _log.info("draining", in_flight=self.in_flight, timeout_s=limit_s)
         began = time.monotonic()
@@ -208,61 +238,15 @@ class App:
     async def close(self) -> None:
         """End everything that was begun."""
         await self._server.stop(None)
-        for model in self._models.entries():
-            if model.parts is not None:
-                await model.parts.scheduler.close(_CLOSE_S)
+        await self._lifecycle.close()
         if self._pages is not None:
             self._pages.close()
-
-    def _take_over(self, place: Place, outcome: Outcome) -> None:
-        """Let a loaded version answer, or note why it cannot."""
-        model = next(m for m in self._models.versions(place.name) if m.version == place.version)
-        if isinstance(outcome, DeviceNotInUse):
-            raise StartFailed(f"model '{model.name}' version {model.version}: {outcome}", DEVICE_NOT_IN_USE)
-        if isinstance(outcome, LoadFailed):
-            _log.error("model_failed", model=model.name, version=model.version, error=str(outcome))
-            self._models.set_failed(model, str(outcome))
-            return
-
-        def count_run(run: Run) -> None:
-            self._metrics.count_run(model, run.rows, is_ok=run.is_ok)
-
-        loaded = Loaded.start(f"{model.name}/{model.version}", outcome, self._queue_limits(), count_run)
-        self._models.set_ready(model, loaded)
-        self._metrics.add_model(model)
-        _log.info(
-            "model_loaded",
-            model=model.name,
-            version=model.version,
-            format=outcome.artifact.name,
-            device=outcome.device,
-            no_gpu_because=outcome.no_gpu_because,
-            instances=loaded.scheduler.instances,
-            on_event_loop=loaded.scheduler.is_quick,
-            threads=outcome.runtimes[0].options.threads,
-            seconds=round(outcome.seconds, 3),
-            graph_optimization=outcome.runtimes[0].options.graph_optimization,
-            proven_by=outcome.proof,
-            self_test=outcome.report.verdict,
-            self_test_error=outcome.report.max_abs_error,
-        )
-
-    def _queue_limits(self) -> QueueLimits:
-        wanted = self._settings
-        return QueueLimits(wanted.queue_rows, wanted.max_batch_rows, wanted.batch_window_ms / 1000)
 
 
 def exit_now(code: int) -> None:
     """End the process without waiting for any thread."""
     logging.shutdown()
     os._exit(code)
-
-
-def _find(settings: Settings) -> list[Place]:
-    try:
-        return find_bundles(settings.repository)
-    except BundleError as error:
-        raise StartFailed(str(error), NOTHING_TO_SERVE) from error
 
 
 def _catch_signals(stop: asyncio.Event, app: App) -> None:

@@ -7,6 +7,10 @@
                                                     DeadlinePassed
                                                     NotReady (draining)
 
+    operator -> may they? -> find the model -> load
+                    |              |             |
+               NotAllowed    ModelNotFound   NotLoaded
+
 Each class names its canonical code (google.rpc.Code); `wire/status.py` turns it into the wire's own type.
 """
 
@@ -89,3 +93,17 @@ class ModelFailed(ServingError):
     def __init__(self, message: str, incident: str) -> None:
         self.incident = incident
         super().__init__(f"{message} (incident {incident}; the server's log has the details)")
+
+
+class NotAllowed(ServingError):
+    """A call for operators on a server that takes none."""
+
+    code = "PERMISSION_DENIED"
+    reason = "not_allowed"
+
+
+class NotLoaded(ServingError):
+    """What an operator wants served cannot be: the message says why. Asking again helps once that is mended."""
+
+    code = "FAILED_PRECONDITION"
+    reason = "not_loaded"

@@ -103,7 +103,7 @@ class HttpPages:
                     "version": model.version,
                     "state": model.state,
                     "reason": model.reason,
-                    "format": model.artifact.name if model.artifact else None,
+                    "format": artifact.name if (artifact := model.artifact) else None,
                     "device": model.device or None,
                 }
                 for model in self._models.entries()

@@ -1,4 +1,4 @@
-"""From a path to models that are fit to serve: find, open, choose, load, self-test, warm.
+"""From a place to a model that is fit to serve: open, choose, load, self-test, warm.
 
 Runs in threads, off the event loop; nothing here is seen by callers until it has succeeded.
 """
@@ -12,14 +12,14 @@ from typing import Literal
 
 import numpy as np
 
-from kedge_bundle.errors import BundleError, BundleTampered, BundleUnreadable, DeviceUnavailable, RunnerError
-from kedge_bundle.manifest import Artifact, ArtifactName, FormatName, read_manifest
+from kedge_bundle.errors import BundleError, BundleTampered, DeviceUnavailable, RunnerError
+from kedge_bundle.manifest import Artifact, ArtifactName, FormatName
 from kedge_bundle.parity import ParityReport
 from kedge_bundle.replay import replay
 from kedge_bundle.runtimes import is_installed, open_runtime
 from kedge_bundle.runtimes.base import Runtime
 from kedge_bundle.signature import Tensors, row_count
-from kedge_bundle.store import Bundle, is_bundle, models, open_bundle, versions
+from kedge_bundle.store import Bundle, open_bundle
 from kedge_server.batches import is_joinable
 from kedge_server.session import Options, open_session
 
@@ -82,29 +82,6 @@ class Prepared:
             and self.device == "cpu"
             and all(runtime.is_thread_safe for runtime in self.runtimes)
         )
-
-
-def find_bundles(path: Path) -> list[Place]:
-    """List what is to be served under a repository, one model's directory, or one bundle.
-
-    Raises:
-        BundleUnreadable: nothing is there, or nothing that looks like any of the three.
-    """
-    directory = path.resolve()
-    if not directory.is_dir():
-        raise BundleUnreadable(f"{path}: no such directory; expected a repository of models, a model, or a bundle")
-    try:
-        if is_bundle(directory):
-            manifest = read_manifest(directory)
-            return [Place(manifest.name, manifest.version, directory)]
-        found = {directory.name: own} if (own := versions(directory)) else models(directory)
-    except OSError as error:
-        raise BundleUnreadable(f"{error.filename}: cannot be read: {error.strerror}") from error
-    if not found:
-        raise BundleUnreadable(
-            f"{path}: no bundle in here; expected <name>/<version>/manifest.json, as export-model writes it"
-        )
-    return [Place(name, version, where) for name, places in found.items() for version, where in places]
 
 
 def usable_cores() -> int:

@@ -39,6 +39,7 @@ def configure_logs(log_format: str, level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it would tell of every file that changes
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -55,6 +55,10 @@ class Metrics(Collector):
         """Begin a loaded model's series at zero, so that rates exist before the first event."""
         self._series_of(model).begin(model.loaded.contract)
 
+    def remove_model(self, model: ServedModel) -> None:
+        """End the series of a version that is gone: labels come from models that are loaded."""
+        self._series.pop((model.name, model.version), None)
+
     def start(self, protocol: str) -> CallRecord:
         """A request came in."""
         self._started[protocol] += 1

@@ -38,7 +38,7 @@ def server_families(server_version: str, inflight: int, started: Mapping[str, in
 def model_families(models: ModelTable) -> Iterable[Metric]:
     """What the table of models knows now."""
     entries = [((model.name, str(model.version)), model) for model in models.entries()]
-    loaded = [(labels, model.parts) for labels, model in entries if model.parts is not None]
+    loaded = [(labels, parts) for labels, model in entries if (parts := model.parts) is not None]
     yield _gauge(
         "kedge_model_ready",
         "Whether the model version answers.",

@@ -4,7 +4,7 @@ The table is changed on the event loop's thread only; other threads may read it.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -14,6 +14,7 @@ from kedge_bundle.signature import Signature
 from kedge_bundle.store import Bundle
 from kedge_server.errors import ModelNotFound, NotReady
 from kedge_server.jobs import QueueLimits
+from kedge_server.labels import Labels, shown
 from kedge_server.loading import Prepared
 from kedge_server.scheduler import Run, Scheduler
 from kedge_server.validation import Contract
@@ -62,7 +63,9 @@ class ServedModel:
         directory: the bundle.
         state: `ready` means loaded, self-tested against its golden answers, and warmed.
         reason: why it is not ready; empty when it is.
-        parts: what it has once it is loaded.
+        is_needed: whether the server is not ready without it: it was there at the start, or has been ready since.
+        in_flight: requests that have found it and have no answer yet.
+        parts: what it has once it is loaded; None again once it is unloaded.
     """
 
     name: str
@@ -70,6 +73,8 @@ class ServedModel:
     directory: Path
     state: State = "loading"
     reason: str = "loading"
+    is_needed: bool = True
+    in_flight: int = 0
     parts: Loaded | None = field(default=None, repr=False)
 
     @property
@@ -79,24 +84,28 @@ class ServedModel:
         Raises:
             NotReady: still loading, failed to load, or unloaded.
         """
-        if self.parts is None:
+        parts = self.parts
+        if parts is None:
             raise NotReady(f"model '{self.name}' version {self.version} is not ready: {self.state}")
-        return self.parts
+        return parts
 
     @property
     def bundle(self) -> Bundle | None:
         """The opened bundle; None while loading and after a failure."""
-        return self.parts.bundle if self.parts else None
+        parts = self.parts  # read once: another thread may ask while it is unloaded
+        return parts.bundle if parts else None
 
     @property
     def artifact(self) -> Artifact | None:
         """The artifact in use; None while loading and after a failure."""
-        return self.parts.artifact if self.parts else None
+        parts = self.parts  # read once: another thread may ask while it is unloaded
+        return parts.artifact if parts else None
 
     @property
     def device(self) -> str:
         """The device in use, by the runtime's own account: `cpu`, `cuda:0`; empty while loading and after a failure."""
-        return self.parts.device if self.parts else ""
+        parts = self.parts
+        return parts.device if parts else ""
 
     @property
     def manifest(self) -> Manifest:
@@ -118,7 +127,7 @@ class ServedModel:
 
 
 class ModelTable:
-    """Every model version that was found, and which of them answers.
+    """Every model version that was found, which of them answers, and the labels that name them.
 
     Args:
         required: the names of the models without which this server is not ready; empty: all that were found.
@@ -126,13 +135,14 @@ class ModelTable:
 
     def __init__(self, required: tuple[str, ...] = ()) -> None:
         self._required = required
-        self._models: dict[str, dict[int, ServedModel]] = {}
+        self._models: dict[str, dict[int, ServedModel]] = {}  # replaced, never changed: other threads may be reading
+        self._labels = Labels()
         self._generation = 0
         self._change = asyncio.Event()
         self.is_draining = False
 
     def find(self, name: str, version: int | None = None, label: str | None = None) -> ServedModel:
-        """The model version that answers: the one with this number, or the latest that is ready.
+        """The model version that answers: the one with this number or label, or the latest that is ready.
 
         Raises:
             ModelNotFound: no such model, version or label.
@@ -142,9 +152,9 @@ class ModelTable:
             raise NotReady("the server is stopping; ask another one")
         known = self._models.get(name)
         if known is None:
-            raise ModelNotFound(f"model '{_shown(name)}' is not here{self._suggestion()}")
+            raise ModelNotFound(f"model '{shown(name)}' is not here{self._suggestion()}")
         if label is not None:
-            raise ModelNotFound(f"model '{name}' has no label '{_shown(label)}'; ask for a version by its number")
+            version = self._labels.version(name, label)
         if version is not None:
             model = known.get(version)
             if model is None:
@@ -185,13 +195,15 @@ class ModelTable:
         models = self.entries()
         if not models:
             return [*reasons, "there is no model"]
-        names = {model.name for model in models}
-        reasons += [f"required model '{name}' is not in the repository" for name in self._required if name not in names]
+        names = {model.name for model in models if model.is_needed}
+        reasons += [f"required model '{name}' is not here" for name in self._required if name not in names]
         reasons += [
             f"model '{model.name}' version {model.version}: {model.state}"
             + (f": {model.reason}" if model.state == "failed" else "")
             for model in models
-            if model.state != "ready" and (not self._required or model.name in self._required)
+            if model.is_needed
+            and model.state in ("loading", "failed")
+            and (not self._required or model.name in self._required)
         ]
         if not any(model.state == "ready" for model in models):
             reasons.append("no model is ready")
@@ -210,18 +222,52 @@ class ModelTable:
 
     def add(self, model: ServedModel) -> None:
         """Make a version known."""
-        self._models.setdefault(model.name, {})[model.version] = model
+        self._models = {**self._models, model.name: {**self._models.get(model.name, {}), model.version: model}}
+        self._note_change()
+
+    def remove(self, model: ServedModel) -> None:
+        """Forget a version that no request is about any more."""
+        left = {number: each for number, each in self._models[model.name].items() if each is not model}
+        others = {name: versions for name, versions in self._models.items() if name != model.name}
+        self._models = {**others, model.name: left} if left else others
         self._note_change()
 
     def set_ready(self, model: ServedModel, loaded: Loaded) -> None:
-        """Let a version answer."""
-        model.parts, model.state, model.reason = loaded, "ready", ""
+        """Let a version answer, and let the labels that have waited for it name it."""
+        model.parts, model.state, model.reason, model.is_needed = loaded, "ready", "", True
+        self._labels.move(model.name, self._ready(model.name))
         self._note_change()
 
     def set_failed(self, model: ServedModel, reason: str) -> None:
         """Say why a version cannot be served."""
         model.state, model.reason = "failed", reason
         self._note_change()
+
+    def set_unneeded(self, model: ServedModel) -> None:
+        """Let the server be ready without a version: others have taken its place."""
+        model.is_needed = False
+        self._note_change()
+
+    def set_unloading(self, model: ServedModel) -> None:
+        """Give a version to no further request. Those that have found it already are still answered."""
+        model.state, model.reason = "unloading", "unloading"
+        self._labels.move(model.name, self._ready(model.name))
+        self._note_change()
+
+    def labels(self, name: str) -> dict[str, int]:
+        """The labels of a model and the versions that they name now."""
+        return self._labels.of(name)
+
+    def waiting_labels(self, name: str) -> dict[str, int]:
+        """The labels of a model that are to name a version which is not ready yet."""
+        return self._labels.waiting(name)
+
+    def set_labels(self, name: str, labels: Mapping[str, int]) -> bool:
+        """Say what the labels of a model are to name, each as soon as it is ready; True where one has moved."""
+        return self._labels.set(name, labels, self._ready(name))
+
+    def _ready(self, name: str) -> set[int]:
+        return {version for version, model in self._models.get(name, {}).items() if model.state == "ready"}
 
     def set_draining(self) -> None:
         """Answer no further request. Those that have found their model already are still answered."""
@@ -237,10 +283,3 @@ class ModelTable:
         names = sorted(self._models)
         more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
         return f"; there are {', '.join(names[:_LISTED])}{more}" if names else "; there is no model"
-
-
-def _shown(text: str) -> str:
-    """A caller's text for a message: printable, and not longer than a line."""
-    limit = 80
-    printable = "".join(character if character.isprintable() else "?" for character in text[: limit + 1])
-    return printable if len(text) <= limit else printable[:limit] + "…"

@@ -103,6 +103,7 @@ class Pipeline:
             record.decode = decoded_at - record.started_at
             deadline = call.deadline
             model = record.model = self.models.find(call.model, call.version, call.label)
+            model.in_flight += 1
             loaded = model.loaded
             check = (call.inputs, loaded.contract, self._policy, call.violations, call.outputs)
             if sum([array.nbytes for array in call.inputs.values()]) <= _ON_THE_LOOP_BYTES:
@@ -128,6 +129,8 @@ class Pipeline:
             record.code, record.reason = "INTERNAL", "internal"
             raise
         finally:
+            if record.model is not None:
+                record.model.in_flight -= 1
             self._metrics.finish(record)
 
     def _job(

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from kedge_server.addresses import Address, parse_address
+from kedge_server.version_policy import ALL, Label, VersionPolicy, parse_labels
 
 
 def _address(text: object) -> object:
@@ -19,12 +20,22 @@ def _names(text: object) -> object:
     return tuple(part.strip() for part in text.split(",") if part.strip()) if isinstance(text, str) else text
 
 
+def _policy(text: object) -> object:
+    return VersionPolicy.parse(text) if isinstance(text, str) else text
+
+
+def _labels(text: object) -> object:
+    return parse_labels(text) if isinstance(text, str) else text
+
+
 AddressSetting = Annotated[Address, BeforeValidator(_address)]
 FormatSetting = Literal[
     "auto", "onnx", "tflite", "saved_model",
     "onnx-float16", "onnx-int8", "tflite-float16", "tflite-dynamic", "tflite-int8",
 ]  # fmt: skip
 """The artifact names of the manifest, written out: importing them takes numpy, and `--help` takes none of it."""
+VersionsSetting = Annotated[VersionPolicy, BeforeValidator(_policy)]
+LabelsSetting = Annotated[tuple[Label, ...], BeforeValidator(_labels)]
 NamesSetting = Annotated[tuple[str, ...], BeforeValidator(_names)]
 
 
@@ -44,6 +55,26 @@ class Settings(BaseModel):
     http_address: AddressSetting = Field(
         default=Address("0.0.0.0", 8501),  # noqa: S104 (as above)
         description="Where `/metrics`, `/healthz` and `/readyz` are.",
+    )
+    versions: VersionsSetting = Field(
+        default=ALL,
+        description="Which versions of each model to serve: every one, the latest so many that can be served, or those "
+        "that are named. Versions that a label names are served besides.",
+    )
+    labels: LabelsSetting = Field(
+        default=(),
+        description="Names for versions: `digits:stable=3,digits:canary=4`. For a model with a file `labels.json` in "
+        "its directory, that file counts.",
+    )
+    watch: bool = Field(
+        default=True,
+        description="Whether the repository is followed while the server runs: new versions are loaded, those that "
+        "are taken away are unloaded, labels move.",
+    )
+    allow_admin: bool = Field(
+        default=False,
+        description="Whether callers may load and unload models: RepositoryModelLoad, RepositoryModelUnload, "
+        "HandleReloadConfigRequest.",
     )
     format: FormatSetting = Field(
         default="auto",

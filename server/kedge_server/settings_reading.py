@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from kedge_server.addresses import Address
 from kedge_server.settings import Settings
+from kedge_server.version_policy import Label, VersionPolicy
 
 PREFIX = "KEDGE_"
 
@@ -134,7 +135,7 @@ def _expected(name: str) -> str:
     annotation = Settings.model_fields[name].annotation
     words: dict[Any, str] = {
         Address: "host:port", Path: "directory", bool: "on|off", int: "integer", float: "number",
-        tuple[str, ...]: "names",
+        tuple[str, ...]: "names", VersionPolicy: "all|latest:N|specific:N,N", tuple[Label, ...]: "model:label=N,…",
     }  # fmt: skip
     return words.get(annotation) or "|".join(get_args(annotation))
 

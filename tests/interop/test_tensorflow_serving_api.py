@@ -66,7 +66,7 @@ def test_it_reads_our_refusals(found: dict[str, Any]):
         "late": "DEADLINE_EXCEEDED",
         "classify": "UNIMPLEMENTED",
         "regress": "UNIMPLEMENTED",
-        "reload": "UNIMPLEMENTED",
+        "reload": "PERMISSION_DENIED",
     }
     assert refusals["wrong inputs"][1].count("input '") == 4, refusals["wrong inputs"]
 

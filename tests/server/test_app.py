@@ -200,7 +200,7 @@ def test_a_broken_bundle_that_is_not_required_does_not_matter(own_models: Path):
 
 def test_a_required_model_that_is_absent_keeps_the_server_not_ready(models: Path):
     with running_server(models / "two", "--required-models", "two,three", wait_ready=False) as server:
-        assert server.event("not_ready")["reasons"] == ["required model 'three' is not in the repository"]
+        assert server.event("not_ready")["reasons"] == ["required model 'three' is not here"]
 
 
 @pytest.mark.parametrize("flag", ["--grpc-address", "--http-address"])

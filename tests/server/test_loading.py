@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kedge_bundle.errors import BundleUnreadable, ManifestInvalid
 from kedge_bundle.manifest import RuntimeOptions, read_manifest, write_manifest
 from kedge_bundle.store import describe_file
 from kedge_server.load_threads import LoadThreads
-from kedge_server.loading import DeviceNotInUse, LoadFailed, Place, find_bundles, prepare, usable_cores
+from kedge_server.loading import DeviceNotInUse, LoadFailed, Place, prepare, usable_cores
+from kedge_server.repository import Repository
 from kedge_server.session import Options
 from tests.server.in_process import prepared, tampered
 from tests.services.bundles import TinyModel, identity, publish, slow_matmul, two_output
@@ -24,41 +24,6 @@ def repository(tmp_path: Path) -> Path:
     publish(two_output(), tmp_path, "two")
     publish(identity(), tmp_path, "identity")
     return tmp_path
-
-
-def places(path: Path) -> list[tuple[str, int]]:
-    return [(place.name, place.version) for place in find_bundles(path)]
-
-
-def test_a_repository_a_model_and_a_bundle_are_told_apart(repository: Path):
-    assert places(repository) == [("identity", 1), ("two", 1), ("two", 2)]
-    assert places(repository / "two") == [("two", 1), ("two", 2)]
-    assert places(repository / "two" / "2") == [("two", 2)]
-
-
-def test_the_place_may_be_named_from_inside_of_it(repository: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(repository / "two")
-    assert places(Path()) == [("two", 1), ("two", 2)]
-    assert places(Path("..")) == [("identity", 1), ("two", 1), ("two", 2)]
-
-
-def test_a_bundle_may_lie_anywhere(repository: Path, tmp_path: Path):
-    moved = shutil.move(repository / "two" / "2", tmp_path / "unpacked")
-    assert places(moved) == [("two", 2)]
-
-
-def test_what_holds_no_bundle_is_refused_with_what_was_expected(tmp_path: Path):
-    with pytest.raises(BundleUnreadable, match="no such directory"):
-        find_bundles(tmp_path / "absent")
-    (tmp_path / "file").write_text("x")
-    with pytest.raises(BundleUnreadable, match="no such directory; expected a repository"):
-        find_bundles(tmp_path / "file")
-    with pytest.raises(BundleUnreadable, match=r"expected <name>/<version>/manifest\.json"):
-        find_bundles(tmp_path)
-    (tmp_path / "bundle").mkdir()
-    (tmp_path / "bundle" / "manifest.json").write_text("{")
-    with pytest.raises(ManifestInvalid):
-        find_bundles(tmp_path / "bundle")
 
 
 def refusal(place: Place, options: Options = CPU) -> str:
@@ -192,7 +157,7 @@ def test_many_places_are_loaded_and_each_outcome_arrives_once(repository: Path):
     tampered(repository / "two" / "1")
 
     async def story() -> dict[tuple[str, int], str]:
-        found = find_bundles(repository)
+        found = [place for versions in Repository(repository).look().places.values() for place in versions.values()]
         threads = LoadThreads(found, CPU)
         outcomes = [await asyncio.wait_for(threads.next(), 30) for _ in found]
         return {(place.name, place.version): type(outcome).__name__ for place, outcome in outcomes}

@@ -98,7 +98,7 @@ def test_only_required_models_count_where_some_are_named(bundle: Bundle):
         shelf = Shelf(bundle, required=("good", "absent"))
         await shelf.ready("good", 1)
         shelf.table.set_failed(shelf.add("bad", 1), "a wrong hash")
-        assert shelf.table.not_ready_reasons() == ["required model 'absent' is not in the repository"]
+        assert shelf.table.not_ready_reasons() == ["required model 'absent' is not here"]
         await shelf.ready("absent", 1)
         assert shelf.table.is_ready
 

@@ -95,7 +95,7 @@ class ModelReadyRequest(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     version: _builtins.str
-    """empty: the latest"""
+    """a number or a label; empty: the latest"""
     def __init__(
         self,
         *,
@@ -954,8 +954,6 @@ Global___RepositoryIndexResponse: _TypeAlias = RepositoryIndexResponse  # noqa: 
 
 @_typing.final
 class ModelRepositoryParameter(_message.Message):
-    """What follows is refused with a sentence; the messages are here for reflection."""
-
     DESCRIPTOR: _descriptor.Descriptor
 
     BOOL_PARAM_FIELD_NUMBER: _builtins.int
@@ -1110,6 +1108,8 @@ Global___RepositoryModelUnloadResponse: _TypeAlias = RepositoryModelUnloadRespon
 
 @_typing.final
 class SystemSharedMemoryStatusRequest(_message.Message):
+    """What follows is refused with a sentence; the messages are here for reflection."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from kedge_bundle.signature import Tensors, Violation
 from kedge_server.errors import InvalidInput, ModelNotFound, NotSupported, ServingError
 from kedge_server.jobs import USUAL_PRIORITY
+from kedge_server.labels import shown
 from kedge_server.pb.open_inference_pb2 import (
     InferParameter,
     ModelInferRequest,
@@ -20,6 +21,7 @@ from kedge_server.pb.open_inference_pb2 import (
     ModelStreamInferResponse,
 )
 from kedge_server.pipeline import Answer, Call
+from kedge_server.version_policy import LABEL
 from kedge_server.wire.codec.fields import length_delimited
 from kedge_server.wire.codec.open_inference import datatype_of, decode_contents, decode_raw, encode_raw
 from kedge_server.wire.codec.shapes import TensorInvalid, checked_shape
@@ -53,16 +55,18 @@ class InferCall:
 
         Raises:
             InvalidInput: it cannot be parsed, names no model, or has absurdly many tensors.
-            ModelNotFound: the version is no number.
+            ModelNotFound: the version is neither a number nor a label.
             NotSupported: it belongs to a sequence of requests.
         """
         request = parsed(ModelInferRequest, self._data)
         self._data = b""
         self._id = request.id
         inputs, found = _decode_inputs(request)
+        version, label = version_choice(request.model_name, request.model_version)
         call = Call(
             model=model_name(request.model_name),
-            version=version_number(request.model_name, request.model_version),
+            version=version,
+            label=label,
             inputs=inputs,
         )
         if request.outputs:
@@ -136,17 +140,21 @@ def model_name(name: str) -> str:
     return name
 
 
-def version_number(name: str, version: str) -> int | None:
-    """A version of the Open Inference Protocol, which is text; None is the latest.
+def version_choice(name: str, version: str) -> tuple[int | None, str | None]:
+    """A version of the Open Inference Protocol, which is text: a number, or a label; neither is the latest.
 
     Raises:
-        ModelNotFound: it is no number, so no model has it.
+        ModelNotFound: it can be none of them, so no model has it.
     """
     if not version:
-        return None
-    if not (version.isascii() and version.isdigit() and len(version) <= _LONGEST_VERSION):
-        raise ModelNotFound(f"model '{name[:80]}' has no version '{version[:80]}'; versions are 1, 2, 3 and so on")
-    return int(version)
+        return None, None
+    if version.isascii() and version.isdigit() and len(version) <= _LONGEST_VERSION:
+        return int(version), None
+    if LABEL.fullmatch(version):
+        return None, version
+    raise ModelNotFound(
+        f"model '{shown(name)}' has no version '{shown(version)}'; versions are 1, 2, 3 and so on, or a label"
+    )
 
 
 def _whole_number(parameter: InferParameter) -> int | None:

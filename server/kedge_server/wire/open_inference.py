@@ -2,7 +2,10 @@
 
 from collections.abc import AsyncIterator
 
-from kedge_server.errors import ModelNotFound
+from kedge_bundle.signature import Violation
+from kedge_server.admin import Admin
+from kedge_server.errors import InvalidInput, ModelNotFound
+from kedge_server.labels import shown
 from kedge_server.metrics import Metrics
 from kedge_server.models import ServedModel
 from kedge_server.pb.open_inference_pb2 import (
@@ -16,6 +19,10 @@ from kedge_server.pb.open_inference_pb2 import (
     ModelStatisticsResponse,
     RepositoryIndexRequest,
     RepositoryIndexResponse,
+    RepositoryModelLoadRequest,
+    RepositoryModelLoadResponse,
+    RepositoryModelUnloadRequest,
+    RepositoryModelUnloadResponse,
     ServerLiveRequest,
     ServerLiveResponse,
     ServerMetadataRequest,
@@ -24,7 +31,7 @@ from kedge_server.pb.open_inference_pb2 import (
     ServerReadyResponse,
 )
 from kedge_server.pipeline import Answer, Pipeline
-from kedge_server.wire.infer_call import InferCall, in_stream, model_name, version_number
+from kedge_server.wire.infer_call import InferCall, in_stream, model_name, version_choice
 from kedge_server.wire.infer_stream import Answered, InferStream
 from kedge_server.wire.model_description import configuration, index_entry, metadata, statistics
 from kedge_server.wire.services import Answers, Raw, RawStream, Refused, Unary, within
@@ -35,8 +42,10 @@ SERVER_NAME = "kedge"
 EXTENSIONS = ("binary_tensor_data", "model_configuration", "statistics")
 """Triton's names for what is served beyond the protocol: raw tensors, ModelConfig, ModelStatistics."""
 
+LOADING_EXTENSION = "model_repository"
+"""And for loading and unloading by request."""
+
 _NO_SHARED_MEMORY = Refused("shared memory is not served: send the values in raw_input_contents")
-_NO_LOADING = Refused("models are not loaded or unloaded by request: the repository directory says which there are")
 
 
 class OpenInferenceService:
@@ -45,17 +54,26 @@ class OpenInferenceService:
     Args:
         pipeline: the way to an answer, and the table of models.
         metrics: what ModelStatistics reports from.
+        admin: who loads and unloads.
         server_version: what ServerMetadata says.
         max_rows: rows of one request at most.
         message_bytes: the largest answer.
     """
 
-    def __init__(
-        self, pipeline: Pipeline, metrics: Metrics, server_version: str, *, max_rows: int, message_bytes: int
+    def __init__(  # noqa: PLR0913 (what a service is made of, by name)
+        self,
+        pipeline: Pipeline,
+        metrics: Metrics,
+        admin: Admin,
+        server_version: str,
+        *,
+        max_rows: int,
+        message_bytes: int,
     ) -> None:
         self._pipeline = pipeline
         self._models = pipeline.models
         self._metrics = metrics
+        self._admin = admin
         self._server_version = server_version
         self._max_rows = max_rows
         self._message_bytes = message_bytes
@@ -74,8 +92,8 @@ class OpenInferenceService:
             "ModelStatistics": Unary(self.model_statistics),
             "RepositoryIndex": Unary(self.repository_index),
             "ModelStreamInfer": RawStream(self.model_stream_infer),
-            "RepositoryModelLoad": _NO_LOADING,
-            "RepositoryModelUnload": _NO_LOADING,
+            "RepositoryModelLoad": Unary(self.repository_model_load),
+            "RepositoryModelUnload": Unary(self.repository_model_unload),
             "SystemSharedMemoryStatus": _NO_SHARED_MEMORY,
             "SystemSharedMemoryRegister": _NO_SHARED_MEMORY,
             "SystemSharedMemoryUnregister": _NO_SHARED_MEMORY,
@@ -101,7 +119,8 @@ class OpenInferenceService:
 
     async def server_metadata(self, _request: ServerMetadataRequest, _context: Context) -> ServerMetadataResponse:
         """Which server this is, and what it can do beyond the protocol."""
-        return ServerMetadataResponse(name=SERVER_NAME, version=self._server_version, extensions=EXTENSIONS)
+        extensions = (*EXTENSIONS, LOADING_EXTENSION) if self._admin.is_allowed else EXTENSIONS
+        return ServerMetadataResponse(name=SERVER_NAME, version=self._server_version, extensions=extensions)
 
     async def model_metadata(self, request: ModelMetadataRequest, _context: Context) -> ModelMetadataResponse:
         """The signature of a version that answers."""
@@ -153,20 +172,57 @@ class OpenInferenceService:
         known = [model for model in self._models.entries() if model.state == "ready" or not request.ready]
         return RepositoryIndexResponse(models=[index_entry(model) for model in known])
 
+    async def repository_model_load(
+        self, request: RepositoryModelLoadRequest, _context: Context
+    ) -> RepositoryModelLoadResponse:
+        """Serve a model's versions as the disk and the policy have them; answered once they are loaded."""
+        self._admin.check_allowed()
+        await self._admin.load(_repository_model(request, ()))
+        return RepositoryModelLoadResponse()
+
+    async def repository_model_unload(
+        self, request: RepositoryModelUnloadRequest, _context: Context
+    ) -> RepositoryModelUnloadResponse:
+        """Drain and unload every version of a model; answered once they are gone."""
+        self._admin.check_allowed()
+        await self._admin.unload(_repository_model(request, ("unload_dependents",)))  # no model here has any
+        return RepositoryModelUnloadResponse()
+
     def _find(self, name: str, version: str) -> ServedModel:
-        return self._models.find(model_name(name), version_number(name, version))
+        return self._models.find(model_name(name), *version_choice(name, version))
 
     def _versions(self, name: str, version: str) -> list[ServedModel]:
         """The known versions that a request is about.
 
         Raises:
             ModelNotFound: there is none.
+            NotReady: a label is for a version that is not ready.
         """
-        known, number = self._models.versions(model_name(name)), version_number(name, version)
+        known, (number, label) = self._models.versions(model_name(name)), version_choice(name, version)
+        if label is not None or not known:
+            return [self._models.find(name, number, label)]
         chosen = [model for model in known if number in (None, model.version)]
-        if not chosen and not known:
-            self._models.find(name)
         if not chosen:
             there = ", ".join(str(model.version) for model in known)
             raise ModelNotFound(f"model '{name}' has no version {number}; it has {there}")
         return chosen
+
+
+def _repository_model(
+    request: RepositoryModelLoadRequest | RepositoryModelUnloadRequest, accepted: tuple[str, ...]
+) -> str:
+    """The name of the model that is to be loaded or unloaded.
+
+    Raises:
+        InvalidInput: it names none, another repository, or parameters that would be without effect.
+    """
+    violations = [
+        Violation(f"parameters.{shown(name)}", f"parameter '{shown(name)}' is not served: a bundle is served as it is")
+        for name in request.parameters
+        if name not in accepted
+    ]
+    if request.repository_name:
+        violations.append(Violation("repository_name", "this server has one repository; leave repository_name empty"))
+    if violations:
+        raise InvalidInput(violations)
+    return model_name(request.model_name)

@@ -4,6 +4,7 @@ import grpc
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha.reflection import SERVICE_NAME, enable_server_reflection
 
+from kedge_server.admin import Admin
 from kedge_server.metrics import Metrics
 from kedge_server.pb import open_inference_pb2, tensorflow_serving_pb2
 from kedge_server.pipeline import Pipeline
@@ -26,6 +27,7 @@ def add_services(  # noqa: PLR0913 (what a server is made of, by name)
     server: grpc.aio.Server,
     pipeline: Pipeline,
     metrics: Metrics,
+    admin: Admin,
     *,
     reflection: bool,
     server_version: str,
@@ -38,6 +40,7 @@ def add_services(  # noqa: PLR0913 (what a server is made of, by name)
         server: not yet started.
         pipeline: the way to an answer, and the table of models.
         metrics: what ModelStatistics reports from.
+        admin: what operators may ask for.
         reflection: whether clients may ask which services and messages there are.
         server_version: what ServerMetadata says.
         max_rows: rows of one request at most, what ModelConfig says.
@@ -45,9 +48,9 @@ def add_services(  # noqa: PLR0913 (what a server is made of, by name)
     """
     services = {
         _PREDICTION: PredictionService(pipeline, message_bytes).answers,
-        _MODEL: ModelService(pipeline.models).answers,
+        _MODEL: ModelService(pipeline.models, admin).answers,
         _INFERENCE: OpenInferenceService(
-            pipeline, metrics, server_version, max_rows=max_rows, message_bytes=message_bytes
+            pipeline, metrics, admin, server_version, max_rows=max_rows, message_bytes=message_bytes
         ).answers,
         _HEALTH: HealthService(pipeline.models, [_PREDICTION, _MODEL, _INFERENCE]).answers,
     }

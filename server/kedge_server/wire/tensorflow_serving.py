@@ -4,6 +4,7 @@ Source: tensorflow_serving/apis/*.proto.
 """
 
 from kedge_bundle.signature import TensorSpec, Violation
+from kedge_server.admin import Admin
 from kedge_server.errors import InvalidInput, ModelNotFound
 from kedge_server.models import ModelTable, ServedModel
 from kedge_server.pb.tensor_pb2 import SignatureDef, TensorInfo, TensorShapeProto
@@ -13,6 +14,8 @@ from kedge_server.pb.tensorflow_serving_pb2 import (
     GetModelStatusRequest,
     GetModelStatusResponse,
     ModelVersionStatus,
+    ReloadConfigRequest,
+    ReloadConfigResponse,
     SignatureDefMap,
     StatusProto,
 )
@@ -26,6 +29,7 @@ from kedge_server.wire.predict_call import (
     version_label,
     version_number,
 )
+from kedge_server.wire.reload_config import model_requests
 from kedge_server.wire.services import Answers, Raw, Refused, Unary, within
 from kedge_server.wire.status import Context
 
@@ -85,34 +89,46 @@ class PredictionService:
 
 
 class ModelService:
-    """GetModelStatus."""
+    """GetModelStatus and HandleReloadConfigRequest.
 
-    def __init__(self, models: ModelTable) -> None:
+    Args:
+        models: whose states are told.
+        admin: who loads and unloads.
+    """
+
+    def __init__(self, models: ModelTable, admin: Admin) -> None:
         self._models = models
+        self._admin = admin
 
     @property
     def answers(self) -> Answers:
         """The table of this service."""
         return {
             "GetModelStatus": Unary(self.get_model_status),
-            "HandleReloadConfigRequest": Refused(
-                "HandleReloadConfigRequest is not served: the repository directory says which models there are"
-            ),
+            "HandleReloadConfigRequest": Unary(self.handle_reload_config_request),
         }
 
     async def get_model_status(self, request: GetModelStatusRequest, _context: Context) -> GetModelStatusResponse:
         """The state of every version of a model, latest first, or of the one that is asked for."""
         spec = request.model_spec
         check_spec(spec)
-        name, wanted = spec.name, version_number(spec)
+        name, wanted, label = spec.name, version_number(spec), version_label(spec)
         known = self._models.versions(name)
-        if not known or version_label(spec) is not None:
-            self._models.find(name, wanted, version_label(spec))
+        if not known or label is not None:
+            wanted = self._models.find(name, wanted, label).version
         chosen = [model for model in reversed(known) if wanted in (None, model.version)]
         if not chosen:
             there = ", ".join(str(model.version) for model in known)
             raise ModelNotFound(f"model '{name}' has no version {wanted}; it has {there}")
         return GetModelStatusResponse(model_version_status=[_version_status(model) for model in chosen])
+
+    async def handle_reload_config_request(
+        self, request: ReloadConfigRequest, _context: Context
+    ) -> ReloadConfigResponse:
+        """Serve the models of the list and no others; answered once their versions are loaded."""
+        self._admin.check_allowed()
+        await self._admin.serve_only(model_requests(request))
+        return ReloadConfigResponse(status=StatusProto(error_code=StatusProto.OK))
 
 
 def _check_metadata_fields(request: GetModelMetadataRequest) -> None:

@@ -79,6 +79,8 @@ def violation(i: int, length: int = 10) -> Violation:
         (errors.DeadlinePassed("late"), "DEADLINE_EXCEEDED"),
         (errors.NotReady("loading"), "UNAVAILABLE"),
         (errors.ModelFailed("failed", "cafe"), "INTERNAL"),
+        (errors.NotAllowed("not you"), "PERMISSION_DENIED"),
+        (errors.NotLoaded("broken"), "FAILED_PRECONDITION"),
     ],
 )
 def test_every_error_has_its_code_message_and_details(error: errors.ServingError, code: str):
@@ -92,7 +94,7 @@ def test_every_error_has_its_code_message_and_details(error: errors.ServingError
 def test_every_error_class_is_tested_above():
     assert {each.__name__ for each in errors.ServingError.__subclasses__()} == {
         "InvalidInput", "ModelNotFound", "NotSupported", "QueueFull", "AnswerTooLarge", "DeadlinePassed", "NotReady",
-        "ModelFailed",
+        "ModelFailed", "NotAllowed", "NotLoaded",
     }  # fmt: skip
 
 
