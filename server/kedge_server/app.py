@@ -189,7 +189,14 @@ class App:
                 return False
         except DeviceNotInUse as error:
             raise StartFailed(str(error), DEVICE_NOT_IN_USE) from error
-        await self._reconciler.finish_start()
+        stopped = asyncio.ensure_future(stop.wait())
+        finished = asyncio.ensure_future(self._reconciler.finish_start())
+        await asyncio.wait({stopped, finished}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if not finished.done():
+            finished.cancel()
+            return False
+        finished.result()
         models = self._models.entries()
         if not any(model.state == "ready" for model in models):
             reasons = "; ".join(model.reason for model in models)

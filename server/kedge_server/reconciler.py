@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import structlog
 
 from kedge_bundle.errors import BundleError
+from kedge_server.aside import aside
 from kedge_server.lifecycle import Lifecycle
 from kedge_server.loading import Place
 from kedge_server.models import ModelTable
@@ -103,16 +104,18 @@ class Reconciler:
             while True:
                 self._changed.clear()
                 identity = await self._seen_identity()
-                if identity is not None and identity != watched:  # a new directory, also one in the old one's place
+                is_new = identity is not None and identity != watched  # also one in the old one's place
+                if is_new:
                     if watcher is not None:
                         watcher.close()
-                    watcher, watched = Watcher(self.repository.path, self._notify()), identity
-                elif identity is None:
-                    watched = None
-                is_blind = watched is None or watcher is None or not watcher.is_alive
-                seconds = _SETTLED_S if not self._is_settled else _BLIND_LOOK_S if is_blind else _LOOK_S
+                    watcher = Watcher(self.repository.path, self._notify())
+                watched = identity
+                is_blind = identity is None or watcher is None or not watcher.is_alive
+                look_s = _BLIND_LOOK_S if is_blind else _LOOK_S
+                if is_new or not self._is_settled:  # new: what has changed before it was watched is seen then
+                    look_s = _SETTLED_S
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), seconds)
+                    await asyncio.wait_for(self._changed.wait(), look_s)
         finally:
             if watcher is not None:
                 watcher.close()
@@ -192,7 +195,7 @@ class Reconciler:
     async def look(self) -> Sight:
         """What there is; where the repository is gone, a sight without identity, in which nothing is missed."""
         try:
-            sight = await asyncio.to_thread(self.repository.look)
+            sight = await aside(self.repository.look)
         except BundleError as error:
             if self._is_news("repository", "gone"):
                 _log.warning("repository_gone", error=str(error), effect="what is loaded goes on answering")
@@ -258,13 +261,13 @@ class Reconciler:
             if model.state == "failed" and model.parts is None
             if (place := sight.places.get(model.name, {}).get(model.version)) is not None
         ]
-        prints = await asyncio.to_thread(_prints, failed)
+        prints = await aside(lambda: _prints(failed))
         self._tried = {place: self._tried[place] for place in failed if place in self._tried}
         return {place for place in failed if prints[place] != self._tried.get(place)}
 
     async def _next_still(self, load: list[Place], at_once: Collection[str]) -> Place | None:
         """The first version whose files have been still for long enough; of some models that is not asked."""
-        prints = await asyncio.to_thread(_prints, load)
+        prints = await aside(lambda: _prints(load))
         now = time.monotonic()
         before = self._still
         self._still = {
