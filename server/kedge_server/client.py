@@ -58,7 +58,7 @@ class Client:
         model: str,
         inputs: Mapping[str, ArrayLike],
         *,
-        version: int | None = None,
+        version: int | str | None = None,
         outputs: Iterable[str] = (),
         timeout_s: float | None = None,
     ) -> Arrays:
@@ -70,7 +70,7 @@ class Client:
         model: str,
         inputs: Mapping[str, ArrayLike],
         *,
-        version: int | None = None,
+        version: int | str | None = None,
         outputs: Iterable[str] = (),
         timeout_s: float | None = None,
     ) -> Answer:
@@ -79,7 +79,7 @@ class Client:
         Args:
             model: its name.
             inputs: arrays by input name, each (rows, ...), of the dtypes that the model takes; text as str or bytes.
-            version: the latest when None.
+            version: its number, or a label such as `stable`; the latest when None.
             outputs: the outputs to answer; every one when empty.
             timeout_s: seconds to wait; for ever when None.
 
@@ -91,11 +91,11 @@ class Client:
         arrays = {name: _tensor(array) for name, array in inputs.items()}
         return self._dialect.ask(model, arrays, version, tuple(outputs), timeout_s)
 
-    def metadata(self, model: str, *, version: int | None = None, timeout_s: float | None = None) -> Metadata:
+    def metadata(self, model: str, *, version: int | str | None = None, timeout_s: float | None = None) -> Metadata:
         """A model's inputs and outputs. Errors are those of `ask`."""
         return self._dialect.metadata(model, version, timeout_s)
 
-    def is_ready(self, model: str, *, version: int | None = None, timeout_s: float | None = None) -> bool:
+    def is_ready(self, model: str, *, version: int | str | None = None, timeout_s: float | None = None) -> bool:
         """Whether the server is there and the model answers; errors, an unknown model's for one, are those of `ask`."""
         try:
             return self._dialect.is_ready(model, version, timeout_s)

@@ -26,6 +26,7 @@ from kedge_server.client import (
     Tensor,
 )
 from kedge_server.query_inputs import Inputs, InputsInvalid, from_json, from_npy, from_npz
+from kedge_server.version_policy import LABEL
 
 _ANSWERED, _REFUSED, _USAGE, _UNREACHABLE = 0, 1, 2, 3
 _SHOWN_VALUES = 6
@@ -65,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("address", metavar="ADDRESS", help="the server's gRPC address, host:port")
     parser.add_argument("model", metavar="MODEL", help="the model's name")
-    parser.add_argument("--version", type=_count, metavar="N", help="the model's version; default: the latest")
+    parser.add_argument("--version", type=_version, metavar="N|LABEL", help="default: the latest")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--data", type=Path, metavar="FILE.npz", help="arrays by input name")
     source.add_argument("--input", action="append", metavar="NAME=FILE.npy", help="one input; repeatable")
@@ -96,6 +97,10 @@ def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"expected an integer above 0, got '{text}'")
     return int(text)
+
+
+def _version(text: str) -> int | str:
+    return text if LABEL.fullmatch(text) else _count(text)
 
 
 def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:

@@ -86,6 +86,18 @@ def test_an_unknown_flag_names_the_nearest_known_one():
     assert "did you mean --queue-rows?" in refusal("models", "--queue-row=9")
 
 
+def test_versions_and_labels_that_are_none_are_named_with_what_was_expected():
+    assert refusal("models", "--versions", "newest") == (
+        "--versions (or KEDGE_VERSIONS): expected 'all', 'latest:N' or 'specific:N,N', got 'newest'"
+    )
+    assert "expected 'MODEL:LABEL=VERSION', separated by commas, got 'stable=3'" in refusal(
+        "models", "--labels", "stable=3"
+    )
+    assert [str(label) for label in read("models", "--labels", "m:stable=3").labels] == [
+        "Label(model='m', label='stable', version=3)"
+    ]
+
+
 def test_flags_are_not_abbreviated():
     assert "unknown argument '--grpc'" in refusal("models", "--grpc", "x:1")
 

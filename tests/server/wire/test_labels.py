@@ -7,23 +7,31 @@ import grpc
 import numpy as np
 import pytest
 
+from kedge_server.client import PROTOCOLS, Client, ClientError, Protocol
 from kedge_server.pb import open_inference_pb2 as oip
 from kedge_server.pb import tensorflow_serving_pb2 as tfs
 from kedge_server.pb.tensor_pb2 import DT_FLOAT, TensorProto, TensorShapeProto
+from kedge_server.query import main as query
 from tests.server.wire.served import MODEL_SERVICE, OPEN_INFERENCE, PREDICTION, Caller
 from tests.services.bundles import publish, two_output
-from tests.services.server_process import running_server
+from tests.services.server_process import ServerProcess, running_server
 
 ONES = np.ones((1, 3), np.float32)
 
 
 @pytest.fixture(scope="module")
-def caller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Caller]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     repository = tmp_path_factory.mktemp("models")
     for scale in (1, 2, 3):
         publish(two_output(scale), repository, "two")
     labels = "two:stable=1,two:canary=2,two:next=9"
-    with running_server(repository, "--labels", labels) as server, grpc.insecure_channel(server.grpc) as channel:
+    with running_server(repository, "--labels", labels) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def caller(server: ServerProcess) -> Iterator[Caller]:
+    with grpc.insecure_channel(server.grpc) as channel:
         yield Caller(channel)
 
 
@@ -77,6 +85,18 @@ def test_descriptions_take_labels(caller: Caller):
     ):
         asked: Any = request_type(**named)
         caller.ask(f"{OPEN_INFERENCE}{method}", asked, response_type)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_our_client_takes_a_label_for_a_version(server: ServerProcess, protocol: Protocol):
+    with Client(server.grpc, protocol) as client:
+        assert client.ask("two", {"a": ONES, "b": ONES}, version="canary").version == 2
+        assert client.is_ready("two", version="stable")
+        assert client.metadata("two", version="stable").name == "two"
+        with pytest.raises(ClientError, match="has no label 'beta'"):
+            client.ask("two", {"a": ONES, "b": ONES}, version="beta")
+    arguments = [server.grpc, "two", "--json", '{"a": [[1, 1, 1]], "b": [[1, 1, 1]]}', "--protocol", protocol]
+    assert query([*arguments, "--version", "stable"]) == 0
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ _SERVICE = "/inference.GRPCInferenceService"
 
 
 class OpenInference:
-    """Every call that the client makes. Versions: None is the latest; timeouts in seconds: None is for ever."""
+    """Every call that the client makes. Versions: text is a label, None the latest. Timeouts: None is for ever."""
 
     def __init__(self, channel: grpc.Channel) -> None:
         self._infer = Method(channel, f"{_SERVICE}/ModelInfer", pb.ModelInferResponse)
@@ -20,7 +20,7 @@ class OpenInference:
         self._ready = Method(channel, f"{_SERVICE}/ModelReady", pb.ModelReadyResponse)
 
     def ask(
-        self, model: str, inputs: Arrays, version: int | None, outputs: tuple[str, ...], timeout_s: float | None
+        self, model: str, inputs: Arrays, version: int | str | None, outputs: tuple[str, ...], timeout_s: float | None
     ) -> Answer:
         """Send inputs, get outputs in the signature's order."""
         request = pb.ModelInferRequest(model_name=model, model_version=_text(version))
@@ -37,7 +37,7 @@ class OpenInference:
         }
         return Answer(response.model_name, int(response.model_version), answers, warnings_of(trailing))
 
-    def metadata(self, model: str, version: int | None, timeout_s: float | None) -> Metadata:
+    def metadata(self, model: str, version: int | str | None, timeout_s: float | None) -> Metadata:
         """The signature, in the model's order, and every version that answers."""
         response, _ = self._metadata(pb.ModelMetadataRequest(name=model, version=_text(version)), timeout_s)
         return Metadata(
@@ -47,13 +47,13 @@ class OpenInference:
             tuple(_tensor(each) for each in response.outputs),
         )
 
-    def is_ready(self, model: str, version: int | None, timeout_s: float | None) -> bool:
+    def is_ready(self, model: str, version: int | str | None, timeout_s: float | None) -> bool:
         """Whether the version answers; without one, whether any does."""
         response, _ = self._ready(pb.ModelReadyRequest(name=model, version=_text(version)), timeout_s)
         return response.ready
 
 
-def _text(version: int | None) -> str:
+def _text(version: int | str | None) -> str:
     return "" if version is None else str(version)
 
 

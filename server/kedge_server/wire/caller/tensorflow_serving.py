@@ -15,7 +15,7 @@ _SIGNATURE_DEF, _SIGNATURE = "signature_def", "serving_default"
 
 
 class TensorflowServing:
-    """Every call that the client makes. Versions: None is the latest; timeouts in seconds: None is for ever."""
+    """Every call that the client makes. Versions: text is a label, None the latest. Timeouts: None is for ever."""
 
     def __init__(self, channel: grpc.Channel) -> None:
         self._predict = Method(channel, f"{_PREDICTION}/Predict", pb.PredictResponse)
@@ -23,7 +23,7 @@ class TensorflowServing:
         self._status = Method(channel, f"{_MODEL}/GetModelStatus", pb.GetModelStatusResponse)
 
     def ask(
-        self, model: str, inputs: Arrays, version: int | None, outputs: tuple[str, ...], timeout_s: float | None
+        self, model: str, inputs: Arrays, version: int | str | None, outputs: tuple[str, ...], timeout_s: float | None
     ) -> Answer:
         """Send inputs, get outputs."""
         request = pb.PredictRequest(model_spec=_spec(model, version), output_filter=outputs)
@@ -33,7 +33,7 @@ class TensorflowServing:
         answers = {name: decode(response.outputs[name]) for name in sorted(response.outputs)}
         return Answer(response.model_spec.name, response.model_spec.version.value, answers, warnings_of(trailing))
 
-    def metadata(self, model: str, version: int | None, timeout_s: float | None) -> Metadata:
+    def metadata(self, model: str, version: int | str | None, timeout_s: float | None) -> Metadata:
         """The signature, and the version that it is of."""
         request = pb.GetModelMetadataRequest(model_spec=_spec(model, version), metadata_field=[_SIGNATURE_DEF])
         response, _ = self._metadata(request, timeout_s)
@@ -46,15 +46,17 @@ class TensorflowServing:
             _tensors(signature.outputs),
         )
 
-    def is_ready(self, model: str, version: int | None, timeout_s: float | None) -> bool:
+    def is_ready(self, model: str, version: int | str | None, timeout_s: float | None) -> bool:
         """Whether the version answers; without one, whether any does."""
         response, _ = self._status(pb.GetModelStatusRequest(model_spec=_spec(model, version)), timeout_s)
         return any(each.state == pb.ModelVersionStatus.AVAILABLE for each in response.model_version_status)
 
 
-def _spec(model: str, version: int | None) -> pb.ModelSpec:
+def _spec(model: str, version: int | str | None) -> pb.ModelSpec:
     spec = pb.ModelSpec(name=model)
-    if version is not None:
+    if isinstance(version, str):
+        spec.version_label = version
+    elif version is not None:
         spec.version.value = version
     return spec
 
