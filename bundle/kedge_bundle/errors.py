@@ -3,8 +3,8 @@
  directory -> manifest.json -> files -> runtime loads -> device -> answers
      |             |             |           |             |          |
 BundleUnreadable   |      BundleTampered     |      DeviceUnavailable |
-             ManifestInvalid          RuntimeMissing,              RunFailed
-                                     ArtifactUnloadable
+             ManifestInvalid          RuntimeMissing,              RunFailed,
+                                     ArtifactUnloadable            DeviceLost
 """
 
 
@@ -58,3 +58,7 @@ class ArtifactUnloadable(RunnerError):
 
 class RunFailed(RunnerError):
     """The runtime raised, or answered with other tensors than the signature promises."""
+
+
+class DeviceLost(RunFailed):
+    """The runtime raised, and nothing in this process can run on that device again."""

@@ -6,8 +6,9 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from kedge_bundle.errors import RunFailed
+from kedge_bundle.errors import DeviceLost, RunFailed
 from kedge_bundle.manifest import Artifact, RuntimeOptions
+from kedge_bundle.runtimes.device_errors import is_device_lost
 from kedge_bundle.signature import Signature, Tensors, row_count
 
 
@@ -46,6 +47,7 @@ class Runtime(ABC):
         Raises:
             RunFailed: an input is missing or unknown, the rows do not fill the fixed batch, the runtime raised,
                 or the answer is not what the signature promises.
+            DeviceLost: the runtime raised, and nothing in this process can run on that device again.
         """
         if inputs.keys() != self._input_names:
             raise RunFailed(f"expected the inputs {list(self.signature.input_names)}, got {list(inputs)}")
@@ -69,7 +71,10 @@ class Runtime(ABC):
         except RunFailed:
             raise
         except Exception as error:  # the runtimes raise their own types, from RuntimeError to TypeError
-            raise RunFailed(f"{self.artifact.name}: {type(error).__name__}: {error}") from error
+            lost = self.device != "cpu" and is_device_lost(str(error), inputs)
+            raise (DeviceLost if lost else RunFailed)(
+                f"{self.artifact.name}: {type(error).__name__}: {error}"
+            ) from error
 
     def _checked(self, outputs: Tensors, rows: int) -> Tensors:
         """The outputs in the signature's order, or RunFailed where they are not what it promises."""
