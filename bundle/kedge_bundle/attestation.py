@@ -22,7 +22,10 @@ from kedge_bundle.manifest import FILE_NAME, Artifact, File, RuntimeOptions
 from kedge_bundle.parity import ParityReport
 from kedge_bundle.store import Bundle, sha256_of
 
-SCHEMA_MAJOR, SCHEMA_MINOR = 1, 0
+SCHEMA_MAJOR, SCHEMA_MINOR = 1, 1
+
+BEFORE_TF32 = ("1.0",)
+"""Schemas that do not say whether TensorFloat-32 was on. It was, where a GPU had it: the runtimes' own default."""
 
 _DIGEST = "sha256"
 

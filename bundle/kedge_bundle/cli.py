@@ -51,7 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _refuse(str(error.args[0]), NO_RUNTIME, as_json=options.json)
     if options.requirements:
         return _show_requirements(bundle, as_json=options.json)
-    wanted = WantedOptions(options.device, options.threads, options.graph_optimization)
+    tf32 = None if options.tf32 is None else options.tf32 == "on"
+    wanted = WantedOptions(options.device, options.threads, options.graph_optimization, tf32)
     with contextlib.nullcontext() if options.verbose else _quiet_stderr():
         outcomes = [
             verify_artifact(bundle, artifact, wanted.of(artifact), was_asked_for=bool(options.format))
@@ -93,6 +94,11 @@ def _parser() -> argparse.ArgumentParser:
         "--graph-optimization",
         choices=("all", "disabled"),
         help="what the runtime may rewrite: ONNX Runtime's optimizations, LiteRT's XNNPACK; default: as proven",
+    )
+    parser.add_argument(
+        "--tf32",
+        choices=("on", "off"),
+        help="whether a GPU may round what it multiplies to TensorFloat-32; default: as proven, which is off",
     )
     parser.add_argument(
         "--attest",

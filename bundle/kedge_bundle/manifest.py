@@ -65,6 +65,10 @@ class RuntimeOptions(_Part):
     device: Literal["cpu", "gpu"] = "cpu"
     threads: int = Field(default=1, ge=1, description="Threads inside one run.")
     graph_optimization: Literal["all", "disabled"] = "all"
+    tf32: bool = Field(
+        default=False,
+        description="Whether a GPU may round what it multiplies to TensorFloat-32: 10 bits of a float32's 23.",
+    )
 
 
 class Reproducibility(_Part):

@@ -4,7 +4,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from kedge_bundle.attestation import Attestation, Finding, attestations, read_attestation
+from kedge_bundle.attestation import BEFORE_TF32, Attestation, Finding, attestations, read_attestation
 from kedge_bundle.errors import AttestationInvalid, OptionsUnproven
 from kedge_bundle.machine import Machine, this_machine
 from kedge_bundle.manifest import FILE_NAME, Artifact, RuntimeOptions
@@ -72,9 +72,10 @@ def proof_of(bundle: Bundle, artifact: Artifact, options: RuntimeOptions) -> str
 
 
 def described(options: RuntimeOptions) -> str:
-    """Runtime options for people: `gpu, 4 threads, graph optimization all`."""
+    """Runtime options for people: `gpu, 4 threads, graph optimization all`; TensorFloat-32 where it is on."""
     threads = "1 thread" if options.threads == 1 else f"{options.threads} threads"
-    return f"{options.device}, {threads}, graph optimization {options.graph_optimization}"
+    tf32 = ", TF32" if options.tf32 else ""
+    return f"{options.device}, {threads}, graph optimization {options.graph_optimization}{tf32}"
 
 
 def attest_command(bundle: Bundle, artifact: Artifact, options: RuntimeOptions) -> str:
@@ -87,6 +88,8 @@ def attest_command(bundle: Bundle, artifact: Artifact, options: RuntimeOptions) 
         words += ["--threads", str(options.threads)]
     if options.graph_optimization != proven.graph_optimization:
         words += ["--graph-optimization", options.graph_optimization]
+    if options.tf32 != proven.tf32:
+        words += ["--tf32", "on" if options.tf32 else "off"]
     return shlex.join([*words, "--attest"])
 
 
@@ -103,6 +106,8 @@ def _finding(record: Attestation, wanted: _Session) -> tuple[Finding | None, str
     same = [f for f in record.findings if (f.artifact, f.options) == (wanted.artifact.name, wanted.options)]
     if not same or record.manifest_sha256 != wanted.manifest_sha256:
         return None, ""
+    if wanted.options.device == "gpu" and record.schema_version in BEFORE_TF32:
+        return None, "was made before it was on record whether TensorFloat-32 was on"
     if record.machine != wanted.machine:
         return None, f"is of another machine: {', '.join(record.machine.beyond(wanted.machine))}"
     found = next((finding for finding in same if finding.runtime == wanted.runtime), None)

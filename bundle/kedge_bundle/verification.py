@@ -24,11 +24,13 @@ class WantedOptions:
     device: Literal["cpu", "gpu"] | None = None
     threads: int | None = None
     graph_optimization: Literal["all", "disabled"] | None = None
+    tf32: bool | None = None
 
     def of(self, artifact: Artifact) -> RuntimeOptions:
         """The options to run an artifact with."""
         given = {name: value for name, value in vars(self).items() if value is not None}
-        return artifact.options.model_copy(update=given)
+        options = artifact.options.model_copy(update=given)
+        return options if options.device == "gpu" else options.model_copy(update={"tf32": False})
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ class Options:
         instances: batches at once; 0 lets the device and the cores decide.
         threads: inside one run; 0 is what was proven.
         graph_optimization: what the runtime may rewrite; `auto` is what was proven.
+        tf32: whether a GPU may round what it multiplies to TensorFloat-32.
         unproven_options: what to do where these make a session that neither the manifest nor an attestation proves.
         max_batch_rows: the largest batch to warm up for.
     """
@@ -36,6 +37,7 @@ class Options:
     instances: int = 0
     threads: int = 0
     graph_optimization: Literal["auto", "all", "disabled"] = "auto"
+    tf32: bool = False
     unproven_options: Literal["refuse", "warn"] = "refuse"
     max_batch_rows: int = 32
 
@@ -48,6 +50,7 @@ class Options:
             instances=settings.instances,
             threads=settings.threads,
             graph_optimization=settings.graph_optimization,
+            tf32=settings.tf32,
             unproven_options=settings.unproven_options,
             max_batch_rows=settings.max_batch_rows,
         )
@@ -104,4 +107,9 @@ def _runtime_options(artifact: Artifact, options: Options, device: Literal["cpu"
     """The options that were proven, but for what the user asked for; the self-test speaks about exactly these."""
     proven = artifact.options
     optimization = proven.graph_optimization if options.graph_optimization == "auto" else options.graph_optimization
-    return RuntimeOptions(device=device, threads=options.threads or proven.threads, graph_optimization=optimization)
+    return RuntimeOptions(
+        device=device,
+        threads=options.threads or proven.threads,
+        graph_optimization=optimization,
+        tf32=options.tf32 and device == "gpu",
+    )

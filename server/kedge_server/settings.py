@@ -101,11 +101,16 @@ class Settings(BaseModel):
         description="What the runtime may rewrite: ONNX Runtime's optimizations, LiteRT's XNNPACK, TensorFlow's "
         "Grappler. `auto`: as the bundle was proven.",
     )
+    tf32: bool = Field(
+        default=False,
+        description="Whether a GPU may round what it multiplies to TensorFloat-32, 10 bits of a float32's 23: `on` or "
+        "`off`. On a CPU it means nothing.",
+    )
     unproven_options: Literal["refuse", "warn"] = Field(
         default="refuse",
-        description="What happens to a version that `--device`, `--threads` and `--graph-optimization` would run "
-        "otherwise than its manifest, or an attestation of this machine, proves: it is not served, or it is, with a "
-        "warning in the log.",
+        description="What happens to a version that `--device`, `--threads`, `--graph-optimization` and `--tf32` would "
+        "run otherwise than its manifest, or an attestation of this machine, proves: it is not served, or it is, with "
+        "a warning in the log.",
     )
     max_batch_rows: int = Field(
         default=32, ge=1, le=65_536, description="Rows of a batch of several requests. A larger request runs alone."

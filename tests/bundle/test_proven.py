@@ -15,6 +15,7 @@ from kedge_bundle.manifest import RuntimeOptions, write_manifest
 from kedge_bundle.proven import IN_MANIFEST, proof_of
 from kedge_bundle.store import Bundle
 from tests.services.bundles import publish, two_output
+from tests.services.gpu_stand_in import GpuStandIn
 
 TWO_THREADS = RuntimeOptions(threads=2)
 
@@ -58,6 +59,7 @@ def test_the_options_of_the_manifest_are_proven_there(bundle: Bundle):
         (RuntimeOptions(threads=4), "--threads 4"),
         (RuntimeOptions(device="gpu", threads=4), "--device gpu --threads 4"),
         (RuntimeOptions(graph_optimization="disabled"), "--graph-optimization disabled"),
+        (RuntimeOptions(device="gpu", tf32=True), "--device gpu --tf32 on"),
     ],
 )
 def test_other_options_are_not_and_the_command_that_attests_is_named(
@@ -74,6 +76,21 @@ def test_the_command_that_is_named_attests(bundle: Bundle):
     assert cli.main(arguments) == 0
     assert proof(bundle, TWO_THREADS).startswith("1.attestation-")
     refusal(bundle, RuntimeOptions(threads=3))
+
+
+def test_a_record_of_a_gpu_from_before_tensorfloat_32_was_on_record_proves_nothing(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+):
+    GpuStandIn().install(monkeypatch.setattr)
+    on_gpu = RuntimeOptions(device="gpu")
+    assert cli.main([str(bundle.directory), "--device", "gpu", "--attest"]) == 0
+    (path,) = attestations(bundle.directory)
+    assert proof(bundle, on_gpu) == path.name
+    assert "gpu, 1 thread, graph optimization all, TF32 is not" in refusal(
+        bundle, RuntimeOptions(device="gpu", tf32=True)
+    )
+    rewritten(bundle, read_attestation(path), schema_version="1.0")
+    assert "was made before it was on record whether TensorFloat-32 was on" in refusal(bundle, on_gpu)
 
 
 def test_an_edited_record_proves_nothing(bundle: Bundle):

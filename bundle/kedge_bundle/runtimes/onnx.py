@@ -1,5 +1,6 @@
 """ONNX artifacts in onnxruntime, on the CPU or on CUDA."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,12 +19,18 @@ _GRAPH_OPTIMIZATION = {
     "disabled": onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
 }
 _ERRORS_ONLY = 3
+_CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
 
 class OnnxRuntime(Runtime):
-    """An onnxruntime session; safe to run from several threads."""
+    """An onnxruntime session; safe to run from several threads.
+
+    Attributes:
+        placement: on a GPU, how many nodes of the graph each execution provider has, by the session's own account.
+    """
 
     is_thread_safe: ClassVar[bool] = True
+    placement: dict[str, int]
 
     def _load(self, path: Path) -> None:
         self._check_reads_listed_files(path)
@@ -35,23 +42,56 @@ class OnnxRuntime(Runtime):
         options.log_severity_level = _ERRORS_ONLY
         # Idle threads that spin steal the cores of everything else on the box (onnxruntime PR 11841).
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        wants_gpu = self.options.device == "gpu"
-        providers = ["CUDAExecutionProvider", "CPUExecutionProvider"] if wants_gpu else ["CPUExecutionProvider"]
-        if wants_gpu:
-            _prepare_cuda()
+        self._output_names = list(self.artifact.outputs.values())
+        self._is_bound = False
+        if self.options.device == "cpu":
+            self._session, self.device = self._open(path, options, [_CPU]), "cpu"
+            return
+        _prepare_cuda()
+        self._session = self._open_on_gpu(path, options)
+        self.placement = _placement(self._session)
+        self.device = self._gpu_in_use(path)
+        # Strings cannot be bound; the session then finds out on each run what has to be copied where.
+        self._is_bound = all(s.dtype != "string" for s in (*self.signature.inputs, *self.signature.outputs))
+
+    def _open(self, path: Path, options: onnxruntime.SessionOptions, providers: list[Any]) -> Any:  # noqa: ANN401 (as below)
+        """Open a session without onnxruntime's fallback: it would go on with the CPU and tell nobody (issue 17801)."""
         try:
-            self._session = onnxruntime.InferenceSession(path, options, providers=providers)
+            return onnxruntime.InferenceSession(path, options, providers=providers, enable_fallback=0)
         except Exception as error:  # onnxruntime's exception types share no public base
             raise ArtifactUnloadable(f"onnxruntime {onnxruntime.__version__} refuses {path.name}: {error}") from error
-        # get_available_providers() promises what was compiled in; only the session knows what it got (issue 23372).
+
+    def _open_on_gpu(self, path: Path, options: onnxruntime.SessionOptions) -> Any:  # noqa: ANN401 (it ships no types)
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+        cuda = {"device_id": "0", "use_tf32": _flag(self.options.tf32)}
+        try:
+            return self._open(path, options, [(_CUDA, cuda), _CPU])
+        except ArtifactUnloadable as error:
+            self._open(path, options, [_CPU])  # raises where it is the file that is refused
+            raise DeviceUnavailable(
+                f"the GPU was asked for, and {path.name} loads on the CPU alone: {error}"
+            ) from error
+
+    def _gpu_in_use(self, path: Path) -> str:
+        """The GPU by the session's own account; DeviceUnavailable where it uses none, or another way than asked for.
+
+        `get_available_providers()` promises what was compiled in; only the session knows what it got (issue 23372).
+        """
         in_use = self._session.get_providers()
-        if wants_gpu and "CUDAExecutionProvider" not in in_use:
+        if _CUDA not in in_use:
             raise DeviceUnavailable(
                 f"the GPU was asked for, but after loading {path.name} onnxruntime uses {', '.join(in_use)}; "
                 "the CUDA or cuDNN libraries did not load, or there is no CUDA device"
             )
-        self.device = "cuda:0" if "CUDAExecutionProvider" in in_use else "cpu"
-        self._output_names = list(self.artifact.outputs.values())
+        if self.placement and _CUDA not in self.placement:
+            raise DeviceUnavailable(f"the GPU was asked for, but onnxruntime runs every node of {path.name} on the CPU")
+        told = self._session.get_provider_options()[_CUDA]
+        if told.get("use_tf32") != _flag(self.options.tf32):
+            raise DeviceUnavailable(
+                f"TensorFloat-32 was asked to be {'on' if self.options.tf32 else 'off'}, but after loading {path.name} "
+                f"onnxruntime says use_tf32 = {told.get('use_tf32')}"
+            )
+        return f"cuda:{told['device_id']}"
 
     def _check_reads_listed_files(self, path: Path) -> None:
         """Refuse weights in files beside the model that no hash of the manifest answers for."""
@@ -69,11 +109,34 @@ class OnnxRuntime(Runtime):
 
     def _run(self, inputs: Tensors) -> Tensors:
         feeds: dict[str, Any] = {self.artifact.inputs[name]: _to_onnx(array) for name, array in inputs.items()}
-        answers = self._session.run(self._output_names, feeds)
+        answers = self._run_bound(feeds) if self._is_bound else self._session.run(self._output_names, feeds)
         return {
             name: as_tensor(np.asarray(answer)) if answer.dtype != object else _strings(answer)
             for name, answer in zip(self.artifact.outputs, answers, strict=True)
         }
+
+    def _run_bound(self, feeds: dict[str, Any]) -> list[Any]:
+        """Run with the inputs copied to the device first, and the outputs copied to the CPU as part of the run."""
+        device, _, number = self.device.partition(":")
+        binding = self._session.io_binding()
+        for name, array in feeds.items():
+            value = onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), device, int(number))
+            binding.bind_ortvalue_input(name, value)
+        for name in self._output_names:
+            binding.bind_output(name, "cpu")
+        self._session.run_with_iobinding(binding)
+        return list(binding.copy_outputs_to_cpu())
+
+
+def _placement(session: Any) -> dict[str, int]:  # noqa: ANN401 (onnxruntime ships no types)
+    nodes = Counter[str]()
+    for part in session.get_provider_graph_assignment_info():
+        nodes[part.ep_name] += len(part.get_nodes())
+    return dict(nodes)
+
+
+def _flag(is_on: bool) -> str:  # noqa: FBT001 (it is what the option's text says)
+    return "1" if is_on else "0"
 
 
 def _prepare_cuda() -> None:

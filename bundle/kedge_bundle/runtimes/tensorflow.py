@@ -1,5 +1,6 @@
 """SavedModel artifacts in TensorFlow."""
 
+import contextlib
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,13 +25,9 @@ class TensorflowRuntime(Runtime):
     is_thread_safe: ClassVar[bool] = True
 
     def _load(self, path: Path) -> None:
-        wants_gpu = self.options.device == "gpu"
         _configure(self.options.threads)
-        gpus = tf.config.list_logical_devices("GPU") if wants_gpu else []
-        if wants_gpu and not gpus:
-            raise DeviceUnavailable(
-                "the GPU was asked for, but TensorFlow sees none; install kedge[tensorflow-gpu] on a host with CUDA"
-            )
+        if self.options.device == "gpu":
+            _prepare_gpu(has_tf32=self.options.tf32)
         self._session = tf.compat.v1.Session(graph=tf.Graph(), config=_session_config(self.options))
         try:
             self._call = self._loaded(path)
@@ -40,7 +37,17 @@ class TensorflowRuntime(Runtime):
                 f"TensorFlow {tf.__version__} refuses the SavedModel in {path}: {error}"
             ) from error
         give_back()
-        self.device = "cuda:0" if wants_gpu else "cpu"
+        self.device = self._device_in_use()
+
+    def _device_in_use(self) -> str:
+        """The device by the session's own account; DeviceUnavailable where the GPU was asked for and it has none."""
+        if self.options.device == "cpu":
+            return "cpu"
+        found = [device.name for device in self._session.list_devices()]
+        if not any(name.endswith("GPU:0") for name in found):
+            self._session.close()
+            raise DeviceUnavailable(f"the GPU was asked for, but TensorFlow's session has {', '.join(found)}")
+        return "cuda:0"
 
     def _loaded(self, path: Path) -> Any:  # noqa: ANN401 (TensorFlow ships no types)
         """What answers arrays in the order of the artifact's inputs with arrays in that of its outputs."""
@@ -68,6 +75,7 @@ def _session_config(options: RuntimeOptions) -> Any:  # noqa: ANN401 (TensorFlow
     config.allow_soft_placement = True  # strings are looked up on the CPU
     if options.device != "gpu":
         config.device_count["GPU"] = 0
+    config.gpu_options.allow_growth = True
     config.graph_options.rewrite_options.disable_meta_optimizer = options.graph_optimization == "disabled"
     return config
 
@@ -83,3 +91,28 @@ def _configure(threads: int) -> None:
                 f"TensorFlow runs with {tf.config.threading.get_intra_op_parallelism_threads()} threads in this "
                 f"process and cannot change to {threads}"
             ) from None
+
+
+def _prepare_gpu(*, has_tf32: bool) -> None:
+    """Let TensorFlow take a GPU's memory as it needs it, not all of it at once; and set its TensorFloat-32.
+
+    Both are the process's.
+
+    Raises:
+        DeviceUnavailable: TensorFlow sees no GPU.
+        ArtifactUnloadable: it has begun already, and has taken the memory.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        raise DeviceUnavailable(
+            "the GPU was asked for, but TensorFlow sees none; install kedge[tensorflow-gpu] on a host with CUDA"
+        )
+    for gpu in gpus:
+        with contextlib.suppress(RuntimeError):  # it has begun; what counts is how
+            tf.config.experimental.set_memory_growth(gpu, True)  # noqa: FBT003 (its only form)
+        if not tf.config.experimental.get_memory_growth(gpu):
+            raise ArtifactUnloadable(
+                f"TensorFlow has taken the memory of {gpu.name} in this process and cannot give it back; "
+                "memory growth has to be set before its first use"
+            )
+    tf.config.experimental.enable_tensor_float_32_execution(has_tf32)

@@ -1,0 +1,92 @@
+"""A CPU that says it is a GPU: what onnxruntime tells and does with CUDA, where no machine of the tests has any.
+
+It stands in for onnxruntime itself, so everything of Kedge's runs: the options it asks for, what it makes of the
+session's answers, the bound inputs, the texts of errors. What CUDA computes and how fast, it cannot show.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+DEADLY = 700.0
+"""An input with this value makes a kernel write where it must not; the context is dead from then on."""
+
+OUT_OF_MEMORY = 200.0
+"""An input with this value finds no room on the device; the next run may."""
+
+CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+
+_TEXTS = {DEADLY: "700: an illegal memory access was encountered", OUT_OF_MEMORY: "2: out of memory"}
+_WHERE = "; GPU=0 ; hostname=box ; file=/onnxruntime_src/cuda_call.cc ; line=129 ; expr=cudaStreamSynchronize(stream)"
+
+
+class GpuStandIn:
+    """The device of one process.
+
+    Attributes:
+        told: what a session says of its CUDA provider where it is not what was asked for.
+        placed_on: the execution provider that a session says its nodes are on.
+        refuses: what opening a session on the GPU raises; empty: nothing.
+        bound: how many inputs were copied to the device.
+    """
+
+    def __init__(self) -> None:
+        self.told: dict[str, str] = {}
+        self.placed_on = CUDA
+        self.refuses = ""
+        self.bound = 0
+        self._failing = 0.0
+
+    def install(self, set_attribute: Callable[[Any, str, Any], None] = setattr) -> None:
+        """Put this device where onnxruntime would be asked for one."""
+        set_attribute(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
+        set_attribute(onnxruntime, "preload_dlls", lambda: None)
+        set_attribute(onnxruntime, "InferenceSession", self._session_class())
+        real = onnxruntime.OrtValue.ortvalue_from_numpy
+
+        def ortvalue_from_numpy(array: np.ndarray, device: str, number: int) -> onnxruntime.OrtValue:
+            if device != "cuda":
+                return real(array, device, number)
+            self._fail_if_lost()
+            self.bound += 1
+            self._failing = next((value for value in _TEXTS if (array == value).any()), self._failing)
+            return real(array, "cpu", number)
+
+        set_attribute(onnxruntime.OrtValue, "ortvalue_from_numpy", staticmethod(ortvalue_from_numpy))
+
+    def _fail_if_lost(self) -> None:
+        if self._failing:
+            text = f"[ONNXRuntimeError] : 1 : FAIL : CUDA failure {_TEXTS[self._failing]} {_WHERE}"
+            if self._failing == OUT_OF_MEMORY:
+                self._failing = 0.0
+            raise RuntimeError(text)
+
+    def _session_class(self) -> type[onnxruntime.InferenceSession]:
+        device = self
+
+        class Session(onnxruntime.InferenceSession):  # type: ignore[misc]  # onnxruntime ships no types
+            def __init__(self, path: Path, options: Any, providers: Sequence[Any], **rest: Any) -> None:  # noqa: ANN401
+                self._cuda = next((dict(given[1]) for given in providers if given[0] == CUDA), None)
+                if self._cuda is not None and device.refuses:
+                    raise RuntimeError(device.refuses)
+                super().__init__(path, options, providers=[CPU], **rest)
+
+            def get_providers(self) -> list[str]:
+                return [CPU] if self._cuda is None else [CUDA, CPU]
+
+            def get_provider_options(self) -> dict[str, dict[str, str]]:
+                return {CPU: {}} if self._cuda is None else {CUDA: self._cuda | device.told, CPU: {}}
+
+            def get_provider_graph_assignment_info(self) -> list[Any]:
+                parts = super().get_provider_graph_assignment_info()
+                return [SimpleNamespace(ep_name=device.placed_on, get_nodes=part.get_nodes) for part in parts]
+
+            def run_with_iobinding(self, binding: Any, options: Any = None) -> None:  # noqa: ANN401
+                device._fail_if_lost()
+                super().run_with_iobinding(binding, options)
+
+        return Session
