@@ -25,6 +25,7 @@ from kedge_server.jobs import QueueLimits
 from kedge_server.lifecycle import Lifecycle
 from kedge_server.loading import DeviceNotInUse, Place
 from kedge_server.logs import configure_logs
+from kedge_server.lost_devices import lose_device
 from kedge_server.metrics import Metrics
 from kedge_server.models import ModelTable
 from kedge_server.pipeline import Pipeline
@@ -36,7 +37,7 @@ from kedge_server.settings import Settings
 from kedge_server.validation import Policy
 from kedge_server.wire.registration import add_services, new_server
 
-DRAINED, CUT, NOTHING_TO_SERVE, DEVICE_NOT_IN_USE, CANNOT_LISTEN = 0, 1, 3, 4, 5
+DRAINED, CUT, NOTHING_TO_SERVE, DEVICE_NOT_IN_USE, CANNOT_LISTEN, DEVICE_LOST = 0, 1, 3, 4, 5, 6
 """Exit codes; 2, usage, is that of `cli.py`."""
 
 _QUIET_S, _PATIENCE_S = 0.1, 1.0
@@ -82,8 +83,8 @@ async def _live(settings: Settings) -> int:
     Raises:
         StartFailed: nothing can be served, the device is not in use, or an address cannot be listened on.
     """
-    app = App(settings)
     stop = asyncio.Event()
+    app = App(settings, stop)
     _catch_signals(stop, app)
     try:
         places = app.find()
@@ -93,16 +94,29 @@ async def _live(settings: Settings) -> int:
             app.say_whether_ready()
             app.follow()
             await stop.wait()
-        return await app.drain()
+        code = await app.drain()
     finally:
         await app.close()
+    if app.has_lost_device:  # what runtimes hold on a dead device cannot be freed: trying may abort the process
+        exit_now(DEVICE_LOST if settings.on_device_error == "exit" else code)
+    return code
 
 
 class App:
-    """The objects of one server, and the steps of its life."""
+    """The objects of one server, and the steps of its life.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        settings: as they were read.
+        stop: what tells the server to drain; it sets it itself where a lost device shall end it.
+
+    Attributes:
+        has_lost_device: whether a device cannot be used in this process any more.
+    """
+
+    def __init__(self, settings: Settings, stop: asyncio.Event) -> None:
+        self.has_lost_device = False
         self._settings = settings
+        self._stop = stop
         self._models = ModelTable(settings.required_models)
         self._metrics = Metrics(self._models, __version__)
         self._lifecycle = Lifecycle(
@@ -110,6 +124,7 @@ class App:
             self._metrics,
             Options.of(settings),
             QueueLimits(settings.queue_rows, settings.max_batch_rows, settings.batch_window_ms / 1000),
+            self._lose_device,
         )
         self._reconciler = Reconciler(
             Repository(settings.repository), self._lifecycle, self._models, settings.versions, settings.labels
@@ -249,6 +264,12 @@ class App:
         if self._pages is not None:
             self._pages.close()
 
+    def _lose_device(self, device: str, error: str) -> None:
+        self.has_lost_device = True
+        lose_device(self._models, device, error)
+        if self._settings.on_device_error == "exit":
+            self._stop.set()
+
 
 def exit_now(code: int) -> None:
     """End the process without waiting for any thread."""
@@ -267,9 +288,9 @@ def _catch_signals(stop: asyncio.Event, app: App) -> None:
         if now >= first_at + _SAME_SIGNAL_S:
             _log.warning("stopped_at_once", signal=number.name, in_flight=app.in_flight)
             exit_now(CUT)
+        first_at = min(first_at, now)
         if not stop.is_set():
             _log.info("stopping", signal=number.name)
-            first_at = now
             stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -16,6 +16,7 @@ EXIT_CODES = """exit codes:
   3  nothing can be served: no repository, none in it, or every bundle is broken
   4  the device that was asked for is not the one in use
   5  an address cannot be listened on: its port is taken, for example
+  6  the GPU was lost while serving, and --on-device-error says exit
 
 Each setting can also be given as an environment variable: --grpc-address as KEDGE_GRPC_ADDRESS.
 A flag wins over the environment."""

@@ -5,7 +5,7 @@
            InvalidInput  ModelNotFound  InvalidInput    |   ModelFailed ModelFailed AnswerTooLarge
            NotSupported  NotReady                   QueueFull
                                                     DeadlinePassed
-                                                    NotReady (draining)
+                                                    NotReady (draining, device lost)
 
     operator -> may they? -> find the model -> load
                     |              |             |
@@ -71,7 +71,7 @@ class DeadlinePassed(ServingError):
 
 
 class NotReady(ServingError):
-    """Loading, failed to load, or draining."""
+    """Loading, failed to load, draining, or on a device that is lost."""
 
     code = "UNAVAILABLE"
     reason = "not_ready"

@@ -4,7 +4,7 @@ Which ones is the business of `reconciler.py`.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -33,13 +33,22 @@ class Lifecycle:
         metrics: which begin with a version and end with it.
         options: how to load.
         limits: of each version's queue.
+        on_device_lost: is told of a device on which nothing can run again, and why.
     """
 
-    def __init__(self, models: ModelTable, metrics: Metrics, options: Options, limits: QueueLimits) -> None:
+    def __init__(
+        self,
+        models: ModelTable,
+        metrics: Metrics,
+        options: Options,
+        limits: QueueLimits,
+        on_device_lost: Callable[[str, str], None],
+    ) -> None:
         self._models = models
         self._metrics = metrics
         self._options = options
         self._limits = limits
+        self._on_device_lost = on_device_lost
         self._drains: dict[ServedModel, asyncio.Task[None]] = {}
 
     def announce(self, place: Place, *, is_needed: bool) -> None:
@@ -122,6 +131,8 @@ class Lifecycle:
         def count_run(run: Run) -> None:
             if model.parts is not None:  # a run that nobody waited for may end after its version
                 self._metrics.count_run(model, run.rows, is_ok=run.is_ok)
+            if run.device_error:
+                self._on_device_lost(outcome.device, run.device_error)
 
         loaded = Loaded.start(f"{model.name}/{model.version}", outcome, self._limits, count_run)
         self._models.set_ready(model, loaded)

@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 
 import structlog
 
-from kedge_bundle.errors import RunFailed
+from kedge_bundle.errors import DeviceLost, RunFailed
 from kedge_bundle.runtimes.base import Runtime
 from kedge_server.batches import Split, is_joinable, run_joined
-from kedge_server.errors import DeadlinePassed, ModelFailed, QueueFull
+from kedge_server.errors import DeadlinePassed, ModelFailed, NotReady, QueueFull
 from kedge_server.jobs import Job, JobQueue, QueueLimits
 
 T = TypeVar("T")
@@ -32,11 +32,16 @@ _RETRY_AFTER_S = (0.01, 30.0)
 
 @dataclass(slots=True)
 class Run:
-    """One run of the model: what `on_run` is told."""
+    """One run of the model: what `on_run` is told.
+
+    Attributes:
+        device_error: why nothing can run on the runtime's device again; empty where it can.
+    """
 
     rows: int
     seconds: float
     is_ok: bool
+    device_error: str = ""
 
 
 @dataclass(slots=True)
@@ -73,6 +78,7 @@ class Scheduler:
         self._limits = _fitting(limits, runtimes[0])
         self._most_rows = self._limits.max_batch_rows if self._limits.is_joinable else None
         self._on_run = on_run
+        self._has_given_up = False
         self._queue = JobQueue(self._limits)
         self._runtimes = runtimes
         self._is_quick = is_quick and not limits.window_s
@@ -110,11 +116,14 @@ class Scheduler:
                 at once, where more waits before it than can be run until then.
             QueueFull: its rows do not fit into the queue.
             ModelFailed: the model raised, or answered with another number of rows.
+            NotReady: the device is lost.
             Exception: whatever `job.complete` raises.
         """
         remaining = None if job.deadline is None else job.deadline - time.monotonic()
         if remaining is not None and remaining <= 0:
             raise DeadlinePassed("the deadline had passed before the request was queued")
+        if self._has_given_up:
+            raise self._not_ready()
         if self._is_quick and job.rows <= self._limits.max_batch_rows:
             return self._run_here(job)
         if remaining is not None:
@@ -153,9 +162,13 @@ class Scheduler:
         end = time.monotonic() + timeout_s
         for thread in self._threads:
             await asyncio.to_thread(thread.join, max(0.0, end - time.monotonic()))
-        if not any(thread.is_alive() for thread in self._threads):
+        if not self._has_given_up and not any(thread.is_alive() for thread in self._threads):
             for runtime in dict.fromkeys(self._runtimes):
                 runtime.close()
+
+    def give_up(self) -> None:
+        """Run nothing any more, and free nothing: the device is lost. What waits, and what comes, is NotReady."""
+        self._has_given_up = True
 
     def _run_here(self, job: Job[T]) -> T:
         """Run a job on the event loop, and stop doing so where it keeps holding the loop up."""
@@ -216,6 +229,9 @@ class Scheduler:
 
     def _run(self, runtime: Runtime, jobs: list[Job[object]], finished: _Finished) -> None:
         """Run jobs together; when that fails, each alone, so that a poisonous one harms only itself."""
+        if self._has_given_up:
+            finished.errors.extend((job, self._not_ready()) for job in jobs)
+            return
         started = time.perf_counter()
         rows = sum(job.rows for job in jobs)
         for job in jobs:
@@ -223,7 +239,12 @@ class Scheduler:
         try:
             answers = run_joined(runtime, jobs, rows, self._limits.batch_sizes)
         except Exception as error:  # noqa: BLE001 (an instance outlives whatever a model does)
-            finished.runs.append(Run(rows, time.perf_counter() - started, is_ok=False))
+            device_error = str(error) if isinstance(error, DeviceLost) else ""
+            finished.runs.append(Run(rows, time.perf_counter() - started, is_ok=False, device_error=device_error))
+            if device_error:
+                self.give_up()
+                finished.errors.extend((job, self._failed(error)) for job in jobs)
+                return
             if len(jobs) == 1:
                 finished.errors.append((jobs[0], self._failed(error)))
                 return
@@ -241,6 +262,9 @@ class Scheduler:
             except Exception as error:  # noqa: BLE001 (it is the outcome of this job, raised again where it is awaited)
                 finished.errors.append((job, error))
             job.completed_at = time.perf_counter()
+
+    def _not_ready(self) -> NotReady:
+        return NotReady(f"the model '{self._name}' is not ready: its device is lost; ask another server")
 
     def _failed(self, error: Exception) -> ModelFailed:
         incident = secrets.token_hex(6)

@@ -157,6 +157,11 @@ class Settings(BaseModel):
     nonfinite_outputs: Literal["observe", "reject"] = Field(
         default="observe", description="Whether NaN and infinity in outputs are only counted or become an error."
     )
+    on_device_error: Literal["keep", "exit"] = Field(
+        default="keep",
+        description="What happens after an error that leaves a GPU unusable for this process: its models are not ready "
+        "and everything else goes on, or requests in flight are answered and the server ends with exit code 6.",
+    )
     drain_timeout_s: float = Field(
         default=30.0, ge=0, le=3600, description="How long requests in flight have to end after SIGTERM."
     )

@@ -68,6 +68,7 @@ def test_every_setting_can_come_from_the_environment():
         "KEDGE_INPUT_STATS_Z_SCORE": "9",
         "KEDGE_NONFINITE_INPUTS": "observe",
         "KEDGE_NONFINITE_OUTPUTS": "reject",
+        "KEDGE_ON_DEVICE_ERROR": "exit",
         "KEDGE_DRAIN_TIMEOUT_S": "2.5",
         "KEDGE_MAX_MESSAGE_MB": "8",
         "KEDGE_REFLECTION": "off",

@@ -4,6 +4,7 @@ It stands in for onnxruntime itself, so everything of Kedge's runs: the options 
 session's answers, the bound inputs, the texts of errors. What CUDA computes and how fast, it cannot show.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+
+ROOT = Path(__file__).parents[2]
 
 DEADLY = 700.0
 """An input with this value makes a kernel write where it must not; the context is dead from then on."""
@@ -90,3 +93,20 @@ class GpuStandIn:
                 super().run_with_iobinding(binding, options)
 
         return Session
+
+
+def serve_model_with_gpu(directory: Path) -> Path:
+    """Write a `serve-model` into `directory` that finds this device; see `started_server(command=...)`."""
+    path = directory / "serve-model-with-gpu"
+    path.write_text(
+        f"#!{sys.executable}\n"
+        "import os, sys\n"
+        f"sys.path.insert(0, {str(ROOT)!r})\n"
+        "os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')\n"
+        "from tests.services.gpu_stand_in import GpuStandIn\n"
+        "GpuStandIn().install()\n"
+        "from kedge_server.cli import main\n"
+        "sys.exit(main())\n"
+    )
+    path.chmod(0o755)
+    return path
