@@ -42,7 +42,8 @@ def repository(tmp_path: Path) -> Path:
 
 @contextlib.contextmanager
 def server_with_gpu(repository: Path, *flags: str) -> Iterator[ServerProcess]:
-    with running_server(repository, *flags, command=serve_model_with_gpu(repository.parent)) as server:
+    command, env = serve_model_with_gpu(repository.parent), {"CUDA_VISIBLE_DEVICES": "0"}
+    with running_server(repository, *flags, command=command, env=env) as server:
         yield server
 
 

@@ -96,7 +96,10 @@ class GpuStandIn:
 
 
 def serve_model_with_gpu(directory: Path) -> Path:
-    """Write a `serve-model` into `directory` that finds this device; see `started_server(command=...)`."""
+    """Write a `serve-model` into `directory` that finds this device, unless CUDA_VISIBLE_DEVICES hides it.
+
+    For `started_server(command=...)`.
+    """
     path = directory / "serve-model-with-gpu"
     path.write_text(
         f"#!{sys.executable}\n"
@@ -104,7 +107,8 @@ def serve_model_with_gpu(directory: Path) -> Path:
         f"sys.path.insert(0, {str(ROOT)!r})\n"
         "os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')\n"
         "from tests.services.gpu_stand_in import GpuStandIn\n"
-        "GpuStandIn().install()\n"
+        "if os.environ.get('CUDA_VISIBLE_DEVICES') != '-1':\n"
+        "    GpuStandIn().install()\n"
         "from kedge_server.cli import main\n"
         "sys.exit(main())\n"
     )

@@ -1,0 +1,156 @@
+"""The check for machines with a GPU, where there is none: what it says then, and its parts against a stand-in."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from kedge_bundle.machine import Gpu
+from kedge_bundle.store import Bundle
+from tests.services.bundles import publish, two_output
+from tests.services.gpu_stand_in import CPU, GpuStandIn, serve_model_with_gpu
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = ROOT / "scripts"
+PAGE = ROOT / "docs" / "benchmarks.md"
+H100 = Gpu(name="NVIDIA H100", compute_capability="9.0", cuda="13.0")
+
+
+@pytest.fixture
+def check(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    import gpu_check  # noqa: PLC0415 (a script, not a package)
+
+    return gpu_check
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    return publish(two_output(), tmp_path / "models", "two")
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch, check: ModuleType, tmp_path: Path) -> GpuStandIn:
+    """This process and the servers that it starts see a GPU, unless CUDA_VISIBLE_DEVICES hides it."""
+    stand_in = GpuStandIn()
+    stand_in.install(monkeypatch.setattr)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setattr(check, "first_gpu", lambda: H100)
+    monkeypatch.setattr("gpu_sides.SERVE_MODEL", serve_model_with_gpu(tmp_path))
+    return stand_in
+
+
+def test_without_a_gpu_it_says_so_in_a_sentence_and_ends_with_2(bundle: Bundle, tmp_path: Path):
+    page = shutil.copy(PAGE, tmp_path / "page.md")
+    done = subprocess.run(
+        [sys.executable, SCRIPTS / "gpu_check.py", bundle.directory, "--write", page],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "gpu_check: no GPU can be used here, so nothing was checked: there is no libcuda.so.1, or it names no device\n"
+    )
+    assert page.read_text() == PAGE.read_text()
+
+
+def test_a_gpu_without_the_wheels_is_told_apart(
+    check: ModuleType, bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(check, "first_gpu", lambda: H100)
+    assert check.main([str(bundle.directory)]) == 2
+    assert "this onnxruntime was built without CUDA; install kedge[onnx-gpu]" in capsys.readouterr().err
+
+
+def test_a_bundle_that_cannot_be_read_is_told(check: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert check.main([str(tmp_path / "nothing")]) == 3
+    assert "nothing" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("gpu")
+def test_parity_is_asked_with_tensorfloat_32_off_and_on(check: ModuleType, bundle: Bundle):
+    table = check.parity([bundle])
+    assert table.rows == [
+        ("two/1", "onnx", "off", "cuda:0", "bit-exact", "0.00e+00", ""),
+        ("two/1", "onnx", "on", "cuda:0", "bit-exact", "0.00e+00", ""),
+    ]
+    assert table.problems == []
+
+
+def test_what_is_not_proven_is_a_problem(check: ModuleType, bundle: Bundle, gpu: GpuStandIn):
+    gpu.placed_on = CPU
+    table = check.parity([bundle])
+    assert [row[4] for row in table.rows] == ["failed", "failed"]
+    (problem,) = table.problems
+    assert "two/1: onnx is not proven: the GPU was asked for" in problem
+    assert f"**{problem}**" in table.markdown()
+
+
+def test_both_sides_are_timed_for_every_batch(check: ModuleType, bundle: Bundle):
+    (artifact,) = bundle.manifest.artifacts
+    table = check.speed(bundle, artifact, "cpu", seconds=0.003)
+    assert [row[:2] for row in table.rows] == [
+        (rows, side) for rows in ("1", "8", "32") for side in ("bare onnxruntime", "Kedge's runtime")
+    ]
+    assert {row[5] for row in table.rows[::2]} == {"1.00"}
+    assert all(float(cell) > 0 for row in table.rows for cell in row[2:5])
+
+
+def test_a_server_is_timed_and_its_device_is_told(check: ModuleType, bundle: Bundle):
+    table = check.served(bundle, "cpu", seconds=0.05)
+    assert [(row[0], row[1], row[5]) for row in table.rows] == [("1", "1", "cpu"), ("8", "1", "cpu")]
+    assert all(float(cell) > 0 for row in table.rows for cell in row[2:5])
+    assert table.problems == []
+
+
+def test_a_hidden_gpu_is_no_quiet_cpu(check: ModuleType, bundle: Bundle):
+    table = check.hidden(bundle)
+    assert [(command, did) for command, _, did, _ in table.rows] == [
+        ("verify-model --device gpu", "end with 4"),
+        ("serve-model --device gpu", "end with 4"),
+        ("serve-model --device auto", "serve on the cpu and say why"),
+    ]
+    assert all(said for *_, said in table.rows)
+    assert table.problems == []
+
+
+def test_a_server_that_takes_the_cpu_in_silence_is_a_problem(check: ModuleType):
+    table = check.Table("t", ("command", "must", "did", "what it said"))
+    check._must(table, "serve-model --device gpu", "end with 4", "end with None", "")
+    assert table.problems == ["serve-model --device gpu must end with 4, and did end with None: "]
+
+
+@pytest.mark.usefixtures("gpu")
+def test_the_whole_check_rewrites_the_page_between_its_markers(
+    check: ModuleType, bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    page = Path(shutil.copy(PAGE, tmp_path / "page.md"))
+    assert check.main([str(bundle.directory), "--seconds", "0.01", "--write", str(page)]) == 0
+    before, after = PAGE.read_text("utf-8"), page.read_text("utf-8")
+    assert after.partition(check.BEGIN)[0] == before.partition(check.BEGIN)[0]
+    assert "Not yet run" not in after
+    printed = capsys.readouterr().out
+    assert printed.strip() in after
+    assert "NVIDIA H100" in printed
+    assert "Kedge's runtime, TF32" in printed
+    titles = re.findall(r"^### (.*)$", printed, re.MULTILINE)
+    assert titles == [
+        "Machine",
+        "Parity",
+        "Speed of two/1, in process",
+        "Speed of two/1, served",
+        "Where the GPU is hidden (`CUDA_VISIBLE_DEVICES=-1`)",
+    ]
+
+
+def test_a_page_without_markers_is_refused(check: ModuleType, tmp_path: Path):
+    page = tmp_path / "page.md"
+    page.write_text("nothing\n")
+    with pytest.raises(ValueError, match="expected the markers"):
+        check.write_page(page, "tables")
+    assert page.read_text() == "nothing\n"
