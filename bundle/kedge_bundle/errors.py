@@ -62,3 +62,7 @@ class RunFailed(RunnerError):
 
 class DeviceLost(RunFailed):
     """The runtime raised, and nothing in this process can run on that device again."""
+
+    def __init__(self, message: str, device: str) -> None:
+        super().__init__(message)
+        self.device = device

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from kedge_bundle.cases import Case
-from kedge_bundle.errors import RunFailed
+from kedge_bundle.errors import DeviceLost, RunFailed
 from kedge_bundle.histogram import OutputHistogram
 from kedge_bundle.judge import Judge
 from kedge_bundle.manifest import Artifact, RuntimeOptions
@@ -30,13 +30,19 @@ class Answering(Protocol):
 
 
 def replay(runtime: Answering, cases: Iterable[Case], judge: Judge) -> ParityReport:
-    """Run every case and compare every output by name. A run that fails is a failed case, not an exception."""
+    """Run every case and compare every output by name. A run that fails is a failed case, not an exception.
+
+    Raises:
+        DeviceLost: that is nothing that the artifact answers.
+    """
     name = runtime.artifact.name
     compared: list[CaseParity] = []
     histograms: dict[str, OutputHistogram] = {}
     for case in cases:
         try:
             answers = runtime.run(case.inputs)
+        except DeviceLost:
+            raise
         except RunFailed as error:
             compared.append(_not_run(case, str(error)))
             continue
@@ -53,6 +59,7 @@ def verify(bundle: Bundle, artifact: Artifact, options: RuntimeOptions | None = 
 
     Raises:
         RuntimeMissing, ArtifactUnloadable, DeviceUnavailable: as `open_runtime`.
+        DeviceLost: as `replay`.
     """
     with open_runtime(bundle, artifact, options) as runtime:
         return replay(runtime, *bundle.golden_of(artifact))

@@ -212,6 +212,8 @@ class App:
             finished.cancel()
             return False
         finished.result()
+        if stop.is_set():
+            return False
         models = self._models.entries()
         if not any(model.state == "ready" for model in models):
             reasons = "; ".join(model.reason for model in models)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from kedge_bundle.errors import DeviceLost
 from kedge_bundle.memory import trim
 from kedge_server.jobs import QueueLimits
 from kedge_server.load_threads import LoadThreads, Outcome
@@ -126,6 +127,8 @@ class Lifecycle:
         if isinstance(outcome, LoadFailed):
             _log.error("model_failed", model=model.name, version=model.version, error=str(outcome))
             self._models.set_failed(model, str(outcome))
+            if isinstance(outcome.__cause__, DeviceLost):
+                self._on_device_lost(outcome.__cause__.device, str(outcome))
             return
 
         def count_run(run: Run) -> None:

@@ -32,11 +32,7 @@ _RETRY_AFTER_S = (0.01, 30.0)
 
 @dataclass(slots=True)
 class Run:
-    """One run of the model: what `on_run` is told.
-
-    Attributes:
-        device_error: why nothing can run on the runtime's device again; empty where it can.
-    """
+    """One run of the model: what `on_run` is told. `device_error`, where there is one: the device is lost, and why."""
 
     rows: int
     seconds: float

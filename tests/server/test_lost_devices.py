@@ -8,6 +8,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,12 @@ from kedge_server.errors import ModelFailed, NotReady
 from kedge_server.jobs import Job, QueueLimits
 from kedge_server.scheduler import Run, Scheduler
 from tests.server.in_process import prepared
-from tests.services.bundles import identity, publish, two_output
+from tests.services.bundles import TinyModel, identity, publish, two_output
 from tests.services.gpu_stand_in import DEADLY, OUT_OF_MEMORY, GpuStandIn, serve_model_with_gpu
-from tests.services.server_process import ServerProcess, running_server
+from tests.services.server_process import ServerProcess, running_server, started_server
 
 TIMEOUT_S = 20.0
+SEEN = {"CUDA_VISIBLE_DEVICES": "0"}
 UNPROVEN = ("--unproven-options", "warn")
 
 
@@ -42,8 +44,7 @@ def repository(tmp_path: Path) -> Path:
 
 @contextlib.contextmanager
 def server_with_gpu(repository: Path, *flags: str) -> Iterator[ServerProcess]:
-    command, env = serve_model_with_gpu(repository.parent), {"CUDA_VISIBLE_DEVICES": "0"}
-    with running_server(repository, *flags, command=command, env=env) as server:
+    with running_server(repository, *flags, command=serve_model_with_gpu(repository.parent), env=SEEN) as server:
         yield server
 
 
@@ -135,11 +136,33 @@ def test_too_little_memory_is_no_lost_device(repository: Path):
         assert server.get("/readyz").status == 200
 
 
-class DyingRuntime:
-    """Its first run waits for `may_fail`, and finds its device lost."""
+def test_a_model_that_loses_the_device_while_it_loads_takes_the_others_with_it(repository: Path):
+    publish(deadly(), repository, "zeta")
+    flags = ("--device", "gpu", *UNPROVEN, "--on-device-error", "exit")
+    with started_server(repository, *flags, command=serve_model_with_gpu(repository.parent), env=SEEN) as server:
+        assert server.wait() == 6
+        assert "CUDA failure 700" in server.event("model_failed")["error"]
 
-    def __init__(self, bundle_runtime: Any) -> None:  # noqa: ANN401 (a Runtime, of which two attributes are used)
-        self.signature = bundle_runtime.signature
+
+def test_verify_model_does_not_take_a_lost_device_for_a_wrong_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    bundle = publish(deadly(), tmp_path, "zeta")
+    GpuStandIn().install(monkeypatch.setattr)
+    assert cli.main([str(bundle.directory), "--device", "gpu", "--attest"]) == 4
+    assert "CUDA failure 700" in capsys.readouterr().out
+    assert list(tmp_path.rglob("*attestation*")) == []
+
+
+def deadly() -> TinyModel:
+    """Its golden inputs are what the GPU dies of."""
+    return replace(identity(), golden_inputs={"x": np.full((2, 4), DEADLY, np.float32)})
+
+
+class Dying:
+    """What a runtime does instead: its first run waits for `may_fail`, and finds its device lost."""
+
+    def __init__(self) -> None:
         self.has_begun, self.may_fail = threading.Event(), threading.Event()
         self.runs = 0
         self.is_closed = False
@@ -148,26 +171,29 @@ class DyingRuntime:
         self.runs += 1
         self.has_begun.set()
         assert self.may_fail.wait(TIMEOUT_S)
-        raise DeviceLost("onnx: CUDA failure 719: unspecified launch failure")
+        raise DeviceLost("onnx: CUDA failure 719: unspecified launch failure", "cuda:0")
 
     def close(self) -> None:
         self.is_closed = True
 
 
-def test_what_ran_has_failed_and_what_waited_may_go_elsewhere(tmp_path: Path):
-    runtime = DyingRuntime(prepared(publish(identity(), tmp_path, "echo")).runtimes[0])
+def test_what_ran_has_failed_and_what_waited_may_go_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (runtime,) = prepared(publish(identity(), tmp_path, "echo"), instances=1).runtimes
+    dying = Dying()
+    monkeypatch.setattr(runtime, "run", dying.run)
+    monkeypatch.setattr(runtime, "close", dying.close)
     runs: list[Run] = []
 
     async def story() -> list[Any]:
-        scheduler = Scheduler("echo/1", [runtime], QueueLimits(100, 4, window_s=0.2), runs.append)  # type: ignore[list-item]
+        scheduler = Scheduler("echo/1", [runtime], QueueLimits(100, 4, window_s=0.2), runs.append)
 
         async def ask() -> Any:  # noqa: ANN401
             job: Job[Any] = Job(echo(1.0), 1, lambda outputs: outputs, asyncio.get_running_loop().create_future())
             return await scheduler.run(job)
 
         waiting = [asyncio.ensure_future(ask()) for _ in range(6)]
-        await asyncio.to_thread(runtime.has_begun.wait, TIMEOUT_S)
-        runtime.may_fail.set()
+        await asyncio.to_thread(dying.has_begun.wait, TIMEOUT_S)
+        dying.may_fail.set()
         outcomes = await asyncio.gather(*waiting, return_exceptions=True)
         outcomes += await asyncio.gather(ask(), return_exceptions=True)
         await scheduler.close(TIMEOUT_S)
@@ -175,6 +201,6 @@ def test_what_ran_has_failed_and_what_waited_may_go_elsewhere(tmp_path: Path):
 
     outcomes = asyncio.run(story())
     assert [type(outcome) for outcome in outcomes] == [ModelFailed] * 4 + [NotReady] * 3
-    assert runtime.runs == 1, "no job of the batch is run again alone: the device is lost for all of them"
+    assert dying.runs == 1, "no job of the batch is run again alone: the device is lost for all of them"
     assert [(run.rows, run.is_ok, "CUDA failure 719" in run.device_error) for run in runs] == [(4, False, True)]
-    assert not runtime.is_closed, "what lies on a dead device cannot be freed"
+    assert not dying.is_closed, "what lies on a dead device cannot be freed"

@@ -71,10 +71,10 @@ class Runtime(ABC):
         except RunFailed:
             raise
         except Exception as error:  # the runtimes raise their own types, from RuntimeError to TypeError
-            lost = self.device != "cpu" and is_device_lost(str(error), inputs)
-            raise (DeviceLost if lost else RunFailed)(
-                f"{self.artifact.name}: {type(error).__name__}: {error}"
-            ) from error
+            message = f"{self.artifact.name}: {type(error).__name__}: {error}"
+            if self.device != "cpu" and is_device_lost(str(error), inputs):
+                raise DeviceLost(message, self.device) from error
+            raise RunFailed(message) from error
 
     def _checked(self, outputs: Tensors, rows: int) -> Tensors:
         """The outputs in the signature's order, or RunFailed where they are not what it promises."""
