@@ -194,3 +194,21 @@ def test_tensorflow_that_has_begun_with_memory_growth_is_fine(monkeypatch: pytes
 def test_tensorflow_without_a_gpu_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(DeviceUnavailable, match=r"kedge\[tensorflow-gpu\]"):
         prepare_tensorflow(TensorflowConfig(), monkeypatch)
+
+
+def test_tensorflows_session_is_asked_which_devices_it_has():
+    from kedge_bundle.runtimes import tensorflow  # noqa: PLC0415 (as above)
+
+    config = tensorflow._session_config(ON_GPU)
+    assert config.gpu_options.allow_growth
+    config.device_count["GPU"] = 0  # should this machine have one
+    runtime = tensorflow.TensorflowRuntime.__new__(tensorflow.TensorflowRuntime)
+    runtime.options = ON_GPU
+    runtime._session = tensorflow.tf.compat.v1.Session(graph=tensorflow.tf.Graph(), config=config)
+    with pytest.raises(
+        DeviceUnavailable, match=r"TensorFlow's session has /job:localhost/replica:0/task:0/device:CPU:0"
+    ):
+        runtime._device_in_use()
+    found = [SimpleNamespace(name=f"/job:localhost/replica:0/task:0/device:{kind}:0") for kind in ("CPU", "GPU")]
+    runtime._session = SimpleNamespace(list_devices=lambda: found)
+    assert runtime._device_in_use() == "cuda:0"

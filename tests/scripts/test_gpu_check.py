@@ -1,5 +1,6 @@
 """The check for machines with a GPU, where there is none: what it says then, and its parts against a stand-in."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -48,6 +49,7 @@ def test_without_a_gpu_it_says_so_in_a_sentence_and_ends_with_2(bundle: Bundle, 
     page = shutil.copy(PAGE, tmp_path / "page.md")
     done = subprocess.run(
         [sys.executable, SCRIPTS / "gpu_check.py", bundle.directory, "--write", page],
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1"},
         capture_output=True,
         text=True,
         check=False,
