@@ -61,6 +61,15 @@ def runtime_packages(format_name: FormatName, device: Literal["cpu", "gpu"]) -> 
     }
 
 
+def runtime_version(format_name: FormatName) -> str:
+    """The distribution that runs this format here, with its version: `onnxruntime 1.31.1`.
+
+    A cheaper answer than `runtime_packages`, which looks at everything that is installed.
+    """
+    name, _, version = _runtime({}, format_name)
+    return f"{name} {version}"
+
+
 def requirements(toolchain: Toolchain) -> list[str]:
     """The lines of a requirements file that installs what made the bundle."""
     return [f"{name}=={version}" for name, version in toolchain.packages.items()]

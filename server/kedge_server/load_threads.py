@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import structlog
 
 from kedge_bundle.toolchain import other_versions
-from kedge_server.loading import LoadFailed, Place, Prepared, prepare, usable_cores
+from kedge_server.cores import usable_cores
+from kedge_server.loading import LoadFailed, Place, Prepared, prepare
 from kedge_server.scheduler import THREAD_PREFIX
 from kedge_server.session import Options
 
@@ -90,5 +91,5 @@ def _warn_of_other_versions(place: Place, prepared: Prepared) -> None:
 def _warn_of_unproven_options(place: Place, prepared: Prepared) -> None:
     """Say what was wanted and is not proven: it is served all the same, or the CPU stands in for a GPU."""
     if prepared.unproven:
-        event = "gpu_not_proven" if prepared.no_gpu_because else "options_not_proven"
+        event = "gpu_not_proven" if prepared.unproven == prepared.no_gpu_because else "options_not_proven"
         _log.warning(event, model=place.name, version=place.version, because=prepared.unproven)

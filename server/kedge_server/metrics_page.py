@@ -69,6 +69,18 @@ def model_families(models: ModelTable) -> Iterable[Metric]:
         _MODEL,
         [(labels, parts.scheduler.queued_rows) for labels, parts in loaded],
     )
+    yield _gauge(
+        "kedge_model_instances",
+        "Batches of a loaded model version that can run at once.",
+        _MODEL,
+        [(labels, parts.scheduler.instances) for labels, parts in loaded],
+    )
+    yield _gauge(
+        "kedge_model_batch_rows_limit",
+        "Rows that a batch of several requests may have.",
+        _MODEL,
+        [(labels, parts.max_batch_rows) for labels, parts in loaded],
+    )
 
 
 def request_families(series: LabelledSeries) -> Iterable[Metric]:

@@ -5,7 +5,7 @@ The table is changed on the event loop's thread only; other threads may read it.
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -32,12 +32,14 @@ class Loaded:
     artifact: Artifact
     device: str
     contract: Contract
+    max_batch_rows: int
     scheduler: Scheduler
 
     @classmethod
     def start(cls, name: str, prepared: Prepared, limits: QueueLimits, on_run: Callable[[Run], None]) -> "Loaded":
         """Start the instances of a prepared bundle, on the event loop's thread."""
-        manifest = prepared.bundle.manifest
+        manifest, arrangement = prepared.bundle.manifest, prepared.arrangement
+        limits = replace(limits, max_batch_rows=min(limits.max_batch_rows, arrangement.max_batch_rows))
         return cls(
             bundle=prepared.bundle,
             artifact=prepared.artifact,
@@ -49,7 +51,8 @@ class Loaded:
                 # onnxruntime's strings are text: bytes that are none would fail in the run, as if it were our fault.
                 "utf-8" if prepared.artifact.format == "onnx" else "bytes",
             ),
-            scheduler=Scheduler(name, prepared.runtimes, limits, on_run, is_quick=prepared.is_quick),
+            max_batch_rows=limits.max_batch_rows,
+            scheduler=Scheduler(name, prepared.runtimes, limits, on_run, is_quick=arrangement.is_quick),
         )
 
 

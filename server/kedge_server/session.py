@@ -10,6 +10,7 @@ from kedge_bundle.runtimes import open_runtime
 from kedge_bundle.runtimes.base import Runtime
 from kedge_bundle.store import Bundle
 from kedge_server.settings import Settings
+from kedge_server.tuner import Tuner
 
 SELF_TEST_ALONE = "self-test alone"
 """What speaks for options that were never proven and are served all the same: only the golden answers at start-up."""
@@ -30,6 +31,8 @@ class Options:
         tf32: whether a GPU may round what it multiplies to TensorFloat-32.
         unproven_options: what to do where these make a session that neither the manifest nor an attestation proves.
         max_batch_rows: the largest batch to warm up for.
+        is_batch_given: whether somebody asked for just that; tuning may take a smaller one where nobody did.
+        tuner: what chooses instances, threads and batch rows where they are not given; None: nothing is measured.
     """
 
     format: Literal["auto", ArtifactName] = "auto"
@@ -40,6 +43,8 @@ class Options:
     tf32: bool = False
     unproven_options: Literal["refuse", "warn"] = "refuse"
     max_batch_rows: int = 32
+    is_batch_given: bool = False
+    tuner: Tuner | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> "Options":
@@ -53,6 +58,8 @@ class Options:
             tf32=settings.tf32,
             unproven_options=settings.unproven_options,
             max_batch_rows=settings.max_batch_rows,
+            is_batch_given="max_batch_rows" in settings.model_fields_set,
+            tuner=Tuner.of(settings),
         )
 
 
@@ -95,11 +102,26 @@ def _open(bundle: Bundle, artifact: Artifact, options: Options, device: Literal[
     wanted = _runtime_options(artifact, options, device)
     runtime = open_runtime(bundle, artifact, wanted)  # first of all: a GPU that is not in use is the graver fault
     try:
-        return Session(runtime, proof_of(bundle, artifact, wanted))
-    except OptionsUnproven as error:
-        if options.unproven_options == "warn":
-            return Session(runtime, SELF_TEST_ALONE, unproven=str(error))
+        proof, unproven = proof_for(bundle, artifact, wanted, options.unproven_options)
+    except OptionsUnproven:
         runtime.close()
+        raise
+    return Session(runtime, proof, unproven)
+
+
+def proof_for(
+    bundle: Bundle, artifact: Artifact, wanted: RuntimeOptions, unproven_options: Literal["refuse", "warn"]
+) -> tuple[str, str]:
+    """What proves these options, and why they are not proven where they may be served all the same.
+
+    Raises:
+        OptionsUnproven: nothing proves them, and they must not be served.
+    """
+    try:
+        return proof_of(bundle, artifact, wanted), ""
+    except OptionsUnproven as error:
+        if unproven_options == "warn":
+            return SELF_TEST_ALONE, str(error)
         raise OptionsUnproven(f"{error}{_HOW_TO_SERVE_ALL_THE_SAME}") from error
 
 

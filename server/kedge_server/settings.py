@@ -91,10 +91,15 @@ class Settings(BaseModel):
         default=0,
         ge=0,
         le=256,
-        description="Batches of a model that run at once. 0: one for every usable core on a CPU, one on a GPU.",
+        description="Batches of a model that run at once. 0: what `--tune` finds best; without it, one for every "
+        "usable core on a CPU, one on a GPU.",
     )
     threads: int = Field(
-        default=0, ge=0, le=256, description="Threads inside one run. 0: as many as the bundle was proven with."
+        default=0,
+        ge=0,
+        le=256,
+        description="Threads inside one run. 0: what `--tune` finds best of what is proven; without it, as many as "
+        "the bundle was proven with.",
     )
     graph_optimization: Literal["auto", "all", "disabled"] = Field(
         default="auto",
@@ -113,7 +118,28 @@ class Settings(BaseModel):
         "a warning in the log.",
     )
     max_batch_rows: int = Field(
-        default=32, ge=1, le=65_536, description="Rows of a batch of several requests. A larger request runs alone."
+        default=32,
+        ge=1,
+        le=65_536,
+        description="Rows of a batch of several requests. A larger request runs alone. Where it is not given, `--tune` "
+        "may take fewer.",
+    )
+    tune: Literal["off", "quick", "full"] = Field(
+        default="quick",
+        description="Whether instances, threads and batch rows that are not given are measured at load, and for how "
+        "long: `quick` takes a third of a second for a model, `full` ten seconds.",
+    )
+    latency_bound_ms: float = Field(
+        default=0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="How long a batch may take, at the 95th percentile, in what `--tune` chooses. 0: no bound; then it "
+        "takes the smallest batch that is nearly as good as the best.",
+    )
+    state_dir: Path | None = Field(
+        default=None,
+        description="Where it is kept what `--tune` found on this machine. By default `$XDG_STATE_HOME/kedge`, or "
+        "`~/.local/state/kedge`.",
     )
     batch_window_ms: float = Field(
         default=0.0,

@@ -51,7 +51,7 @@ def read_settings(
     if unknown:
         word = unknown[0].partition("=")[0]
         raise SettingsInvalid(f"unknown argument '{word}'{_nearest(word, _flags())}; see serve-model --help")
-    values: dict[str, Any] = _from_environment(environment)
+    values: dict[str, Any] = {"state_dir": _state_directory(environment), **_from_environment(environment)}
     values.update({name: value for name, value in vars(given).items() if value is not None})
     if _POSITIONAL not in values:
         raise SettingsInvalid("say what to serve: serve-model REPOSITORY_OR_BUNDLE (or KEDGE_REPOSITORY)")
@@ -100,6 +100,17 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
+def _state_directory(environment: Mapping[str, str]) -> Path | None:
+    """Where a program of this user keeps what it can do without; None where the environment names no home.
+
+    https://specifications.freedesktop.org/basedir-spec/latest/: a relative path is to be ignored.
+    """
+    state, home = environment.get("XDG_STATE_HOME", ""), environment.get("HOME", "")
+    if Path(state).is_absolute():
+        return Path(state, "kedge")
+    return Path(home, ".local", "state", "kedge") if Path(home).is_absolute() else None
+
+
 def _is_kubernetes(variable: str, value: str) -> bool:
     is_link = variable.endswith("_PORT") and _LINK.match(value) is not None
     return is_link or _KUBERNETES.fullmatch(variable) is not None
@@ -134,13 +145,16 @@ def _expected(name: str) -> str:
     """The values of a setting, in a word or two."""
     annotation = Settings.model_fields[name].annotation
     words: dict[Any, str] = {
-        Address: "host:port", Path: "directory", bool: "on|off", int: "integer", float: "number",
+        Address: "host:port", Path: "directory", Path | None: "directory",
+        bool: "on|off", int: "integer", float: "number",
         tuple[str, ...]: "names", VersionPolicy: "all|latest:N|specific:N,N", tuple[Label, ...]: "model:label=N,…",
     }  # fmt: skip
     return words.get(annotation) or "|".join(get_args(annotation))
 
 
 def _shown(default: object) -> str:
+    if default is None:
+        return "(see there)"
     if isinstance(default, bool):
         return "on" if default else "off"
     if isinstance(default, tuple) and not isinstance(default, Address):

@@ -76,8 +76,8 @@ def test_it_starts_says_what_it_loaded_answers_and_stops_with_0(models: Path):
         assert server.stop() == 0
         events = [event["event"] for event in server.log()]
     assert events[:2] == ["starting", "serving"]
-    assert sorted(events[2:6]) == ["model_loaded"] * 4
-    assert events[6:] == ["ready", "stopping", "draining", "stopped"]
+    assert sorted(events[2:10]) == ["model_loaded"] * 4 + ["tuned"] * 4
+    assert events[10:] == ["ready", "stopping", "draining", "stopped"]
     loaded = {(event["model"], event["version"]): event for event in server.log() if event["event"] == "model_loaded"}
     assert set(loaded) == {("identity", 1), ("two", 1), ("two", 2), ("slow", 1)}
     event = loaded["two", 2]

@@ -8,8 +8,9 @@ import pytest
 
 from kedge_bundle.manifest import RuntimeOptions, read_manifest, write_manifest
 from kedge_bundle.store import describe_file
+from kedge_server.cores import usable_cores
 from kedge_server.load_threads import LoadThreads
-from kedge_server.loading import DeviceNotInUse, LoadFailed, Place, prepare, usable_cores
+from kedge_server.loading import DeviceNotInUse, LoadFailed, Place, prepare
 from kedge_server.repository import Repository
 from kedge_server.session import Options
 from tests.server.in_process import prepared, tampered
@@ -145,7 +146,7 @@ def test_a_fixed_batch_is_warmed_with_what_it_takes(tmp_path: Path):
 
 def test_a_model_is_quick_where_every_run_is_known_to_be_short(tmp_path: Path):
     def is_quick(model: TinyModel, name: str) -> bool:
-        return prepared(publish(model, tmp_path, name)).is_quick
+        return prepared(publish(model, tmp_path, name)).arrangement.is_quick
 
     assert is_quick(identity(), "small")
     assert not is_quick(slow_matmul(), "slow")
@@ -183,7 +184,7 @@ def test_each_instance_has_a_runtime_of_its_own_where_it_cannot_be_shared(
     monkeypatch.setattr("kedge_bundle.runtimes.onnx.OnnxRuntime.is_thread_safe", False)
     found = prepare(place_of(repository / "two" / "1"), Options(device="cpu", instances=3))
     assert len({id(runtime) for runtime in found.runtimes}) == 3
-    assert not found.is_quick  # the event loop and an instance would be inside it at once
+    assert not found.arrangement.is_quick  # the event loop and an instance would be inside it at once
 
 
 def test_a_bundle_for_which_no_runtime_is_installed_says_what_to_install(

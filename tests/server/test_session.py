@@ -74,7 +74,7 @@ class WithGpu:
 
 @pytest.fixture
 def _gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("session", "loading"):
+    for module in ("session", "instances"):
         monkeypatch.setattr(f"kedge_server.{module}.open_runtime", WithGpu())
 
 

@@ -43,6 +43,13 @@ def test_a_flag_wins_over_the_environment_and_that_over_the_default():
     assert read("models", "--queue-rows", "9", KEDGE_QUEUE_ROWS="7").queue_rows == 9
 
 
+def test_the_state_is_where_programs_of_this_user_keep_theirs():
+    assert read("models", XDG_STATE_HOME="/xdg", HOME="/home/me").state_dir == Path("/xdg/kedge")
+    assert read("models", XDG_STATE_HOME="relative", HOME="/home/me").state_dir == Path("/home/me/.local/state/kedge")
+    assert read("models").state_dir is None
+    assert read("models", "--state-dir", "here", HOME="/home/me").state_dir == Path("here")
+
+
 def test_every_setting_can_come_from_the_environment():
     given = {
         "KEDGE_REPOSITORY": "models",
@@ -60,6 +67,9 @@ def test_every_setting_can_come_from_the_environment():
         "KEDGE_TF32": "on",
         "KEDGE_UNPROVEN_OPTIONS": "warn",
         "KEDGE_MAX_BATCH_ROWS": "5",
+        "KEDGE_TUNE": "full",
+        "KEDGE_LATENCY_BOUND_MS": "7.5",
+        "KEDGE_STATE_DIR": "state",
         "KEDGE_BATCH_WINDOW_MS": "1.5",
         "KEDGE_QUEUE_ROWS": "6",
         "KEDGE_REQUIRED_MODELS": "a, b",

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -154,9 +155,13 @@ def running_server(
 def started_server(
     repository: Path, *flags: str, env: Mapping[str, str] | None = None, command: Path | None = None
 ) -> Iterator[ServerProcess]:
-    """Start `serve-model` without waiting for anything: it may be about to fail."""
-    addresses = {"--grpc-address": "127.0.0.1:0", "--http-address": "127.0.0.1:0"}
-    given = [word for flag, value in addresses.items() if flag not in flags for word in (flag, value)]
+    """Start `serve-model` without waiting for anything: it may be about to fail.
+
+    It finds no state of an earlier start unless a flag names some: what one test leaves decides about no other.
+    """
+    state = tempfile.TemporaryDirectory()
+    own = {"--grpc-address": "127.0.0.1:0", "--http-address": "127.0.0.1:0", "--state-dir": state.name}
+    given = [word for flag, value in own.items() if flag not in flags for word in (flag, value)]
     process = subprocess.Popen(
         [str(command or COMMAND), str(repository), *given, "--log-format", "json", *flags],
         stderr=subprocess.PIPE,
@@ -175,6 +180,7 @@ def started_server(
         reader.join(STOP_S)
         assert process.stderr is not None
         process.stderr.close()
+        state.cleanup()
 
 
 def clean_environment() -> dict[str, str]:

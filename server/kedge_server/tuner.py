@@ -1,0 +1,32 @@
+"""How this server tunes: what its settings say, and what all models that are loaded share."""
+
+import threading
+from dataclasses import dataclass, field
+
+from kedge_server.settings import Settings
+from kedge_server.tuning import Mode
+from kedge_server.tuning_cache import TuningCache
+
+
+@dataclass(frozen=True)
+class Tuner:
+    """Whether and how to measure.
+
+    Attributes:
+        mode: for how long.
+        latency_bound_s: of a batch; 0: none.
+        cache: what was found at earlier starts.
+        turn: whoever measures holds it: two models that are measured at once would slow each other.
+    """
+
+    mode: Mode
+    latency_bound_s: float
+    cache: TuningCache
+    turn: threading.Lock = field(default_factory=threading.Lock, compare=False)
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Tuner | None":
+        """That of a server's settings; None where nothing is to be measured."""
+        if settings.tune == "off":
+            return None
+        return cls(settings.tune, settings.latency_bound_ms / 1000, TuningCache(settings.state_dir))
