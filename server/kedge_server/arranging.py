@@ -6,7 +6,7 @@ from typing import Literal
 
 import structlog
 
-from kedge_bundle.errors import RunFailed, RunnerError
+from kedge_bundle.errors import RunnerError
 from kedge_bundle.machine import this_machine
 from kedge_bundle.manifest import FILE_NAME
 from kedge_bundle.parity import ParityReport
@@ -88,7 +88,7 @@ class _Arranging:
         answer = tuner.cache.read(question)
         if answer is None:
             return None
-        if not plan.allows(answer.arrangement):
+        if not plan.allows(answer.arrangement) or (answer.arrangement.is_quick and not self._may_be_quick):
             tuner.cache.warn(question, "what it says was never to choose from")
             return None
         try:
@@ -102,30 +102,36 @@ class _Arranging:
 
     def _found(self, tuner: Tuner, plan: Plan, question: Question) -> Arranged:
         """As it is measured, and kept for the next start."""
-        bound_s = tuner.latency_bound_s
         with tuner.turn:
-            largest_s = self._time_largest()
-            is_quick = largest_s <= QUICK_S
-            if is_quick and largest_s <= (bound_s or math.inf):
-                most = self._batches.most(plan.most)
-                table = [Measured(self._threads, 1, most, most / largest_s, largest_s)]
-                chosen = table[0]
-                arrangement = Arrangement(plan.most_instances(self._threads), self._threads, plan.most, is_quick)
-            else:
-                table = self._measure(plan, EFFORTS[tuner.mode])
-                if not table:
-                    arranged = self.as_given()
-                    self._say(arranged.arrangement, "fixed")
-                    return arranged
-                chosen = choose(table, bound_s)
-                rows = self._batch_rows(chosen, table, plan, is_bound=bound_s > 0)
-                arrangement = Arrangement(chosen.instances, chosen.threads, rows, is_quick)
-        arranged = self._arranged(arrangement)
-        tuner.cache.write(Answer(question=question, arrangement=arrangement, chosen=chosen, table=tuple(table)))
-        self._say(arrangement, "measured", chosen)
-        self._warn_of_latency(chosen, bound_s)
-        _log.debug("tuning_table", **self._name, table=[asdict(one) for one in table])
+            answer = self._answer(tuner, plan, question)
+        if answer is None:
+            arranged = self.as_given()
+            self._say(arranged.arrangement, "fixed")
+            return arranged
+        arranged = self._arranged(answer.arrangement)
+        tuner.cache.write(answer)
+        self._say(answer.arrangement, "measured", answer.chosen)
+        self._warn_of_latency(answer.chosen, tuner.latency_bound_s)
+        _log.debug("tuning_table", **self._name, table=[asdict(one) for one in answer.table])
         return arranged
+
+    def _answer(self, tuner: Tuner, plan: Plan, question: Question) -> Answer | None:
+        """What is best; None where the model is too slow to be measured in the time."""
+        bound_s = tuner.latency_bound_s
+        largest_s = self._time_largest()
+        is_quick = largest_s <= QUICK_S
+        if is_quick and largest_s <= (bound_s or math.inf):
+            rows, instances = self._batches.most(plan.most), plan.most_instances(self._threads)
+            chosen = Measured(self._threads, 1, rows, rows / largest_s, largest_s)
+            arrangement = Arrangement(instances, self._threads, plan.most, is_quick)
+            return Answer(question=question, arrangement=arrangement, chosen=chosen, table=(chosen,))
+        table = self._measure(plan, EFFORTS[tuner.mode])
+        if not table:
+            return None
+        chosen = choose(table, bound_s)
+        rows = self._batch_rows(chosen, table, plan, is_bound=bound_s > 0)
+        arrangement = Arrangement(chosen.instances, chosen.threads, rows, is_quick)
+        return Answer(question=question, arrangement=arrangement, chosen=chosen, table=tuple(table))
 
     def _batch_rows(self, chosen: Measured, table: list[Measured], plan: Plan, *, is_bound: bool) -> int:
         """The limit of a batch that follows from a choice: where more was not measured and might be better, all."""
@@ -143,11 +149,11 @@ class _Arranging:
             try:
                 runtimes = self._open[threads].some(instances)
                 return measure(runtimes, self._batches.of(rows), rows, limit_s, effort.runs)
-            except RunFailed as error:  # a device may be too small for so many at once
+            except (RunnerError, SelfTestFailed) as error:  # a device may be too small for so many at once
                 _log.debug("does_not_run", **self._name, instances=instances, rows=rows, because=str(error))
                 return None
 
-        return measure_all(plan.sizes, pairs, run, effort, smallest_s)
+        return measure_all(plan.sizes, pairs, run, effort, (smallest_s, self._largest_s))
 
     def _can_open(self, threads: int) -> bool:
         try:
@@ -162,6 +168,12 @@ class _Arranging:
             self._open[threads] = Instances.open(self._bundle, self._runtime, threads)
         return self._open[threads]
 
+    @property
+    def _may_be_quick(self) -> bool:
+        """Whether runs may be done on the event loop, if only they are short enough."""
+        is_of_known_size = has_known_size(self._bundle.manifest.signature)
+        return is_of_known_size and self._runtime.device == "cpu" and self._runtime.is_thread_safe
+
     def _time_largest(self) -> float:
         """Warm the first runtime; what its largest batch takes then, where that decides about the event loop.
 
@@ -171,12 +183,7 @@ class _Arranging:
         if self._runtime not in self._warm:
             self._largest_s = warm(self._runtime, batches, most)
             self._warm.add(self._runtime)
-        is_fit = (
-            has_known_size(self._bundle.manifest.signature)
-            and self._runtime.device == "cpu"
-            and self._runtime.is_thread_safe
-        )
-        if not is_fit or self._largest_s > _WORTH_TIMING_S:
+        if not self._may_be_quick or self._largest_s > _WORTH_TIMING_S:
             return math.inf
         largest = batches.of(batches.most(most))
         return min(seconds(self._runtime, largest) for _ in range(_TIMED_RUNS))

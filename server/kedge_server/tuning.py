@@ -79,6 +79,11 @@ class Measured:
     rows_per_second: float
     latency_s: float
 
+    @property
+    def run_s(self) -> float:
+        """What a batch takes on average."""
+        return self.rows * self.instances / self.rows_per_second
+
 
 def thread_counts(cores: int, own: int) -> tuple[int, ...]:
     """Threads inside a run worth trying: powers of two that fit, and the number that the session has already."""
@@ -163,7 +168,7 @@ def measure_all(
     arrangements: Sequence[tuple[int, int]],
     run: Callable[[int, int, int, float], Measured | None],
     effort: Effort,
-    smallest_s: float,
+    take_s: tuple[float, float],
 ) -> list[Measured]:
     """Measure every arrangement with every batch size, the smallest first, as far as the time suffices.
 
@@ -174,16 +179,16 @@ def measure_all(
         arrangements: pairs of threads and instances.
         run: measures threads, instances and rows within so many seconds; None where they do not run together.
         effort: how long this may take.
-        smallest_s: about what a run of the smallest batch takes.
+        take_s: about what a run of the smallest batch takes, and one of the largest.
 
     Returns:
         Nothing where not even the smallest batch fits into the time.
     """
     end = time.perf_counter() + effort.total_s
     table: list[Measured] = []
-    expected_s, before = smallest_s, sizes[0]
+    (expected_s, largest_s), before = take_s, sizes[0]
     for position, rows in enumerate(sizes):
-        expected_s, before = expected_s * rows / before, rows
+        expected_s, before = min(expected_s * rows / before, largest_s), rows
         if expected_s * len(arrangements) > end - time.perf_counter():
             break
         left = len(arrangements) * (len(sizes) - position)
@@ -197,7 +202,7 @@ def measure_all(
         if not found:
             break
         table += found
-        expected_s = max(one.latency_s for one in found)
+        expected_s = max(one.run_s for one in found)
     return table
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from kedge_bundle import cli
 from kedge_bundle.manifest import Manifest, read_manifest, write_manifest
-from kedge_bundle.toolchain import keras_of_this_kedge, other_versions, requirements
+from kedge_bundle.toolchain import keras_of_this_kedge, other_versions, requirements, runtime_version
 from tests.services import bundles
 
 ROOT = Path(__file__).parents[2]
@@ -74,6 +74,10 @@ def test_the_requirements_of_a_bundle_are_those_of_what_made_it(
     ]
     assert cli.main([str(tmp_path / "tiny" / "1"), "--requirements", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["requirements"] == ["keras==3.3.0", "tf2onnx==1.17.0"]
+
+
+def test_a_runtime_is_named_with_its_version() -> None:
+    assert runtime_version("onnx") == f"onnxruntime {version('onnxruntime')}"
 
 
 def test_a_bundle_that_records_no_packages_has_no_requirements(

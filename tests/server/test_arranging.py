@@ -158,6 +158,18 @@ def test_a_file_that_says_what_could_not_be_chosen_is_ignored(bundle: Bundle, st
     assert events(log, "tuned")[0]["source"] == "measured"
 
 
+def test_a_file_that_puts_on_the_event_loop_what_must_not_be_there_is_ignored(
+    bundle: Bundle, state: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("kedge_bundle.runtimes.onnx.OnnxRuntime.is_thread_safe", False)
+    tuned(bundle, state)
+    (path,) = (state / "tuning").iterdir()
+    path.write_text(path.read_text().replace('"is_quick": false', '"is_quick": true'))
+    found, log = tuned(bundle, state)
+    assert not found.arrangement.is_quick
+    assert len(events(log, "tuning_cache_ignored")) == 1
+
+
 def test_threads_that_are_not_proven_are_left_out_until_they_are(
     bundle: Bundle, state: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -194,9 +206,12 @@ def test_threads_that_do_not_answer_right_are_left_out(bundle: Bundle, state: Pa
         outputs = answer(runtime, inputs)
         return outputs if runtime.options.threads == 1 else {name: array + 1 for name, array in outputs.items()}
 
-    monkeypatch.setattr("kedge_bundle.runtimes.base.Runtime.run", wrong)
     table = measured_as(monkeypatch, threads=4, instances=1, rows=1)
+    assert tuned(bundle, state, unproven_options="warn")[0].arrangement.threads == 4
+    table.tried.clear()
+    monkeypatch.setattr("kedge_bundle.runtimes.base.Runtime.run", wrong)
     found, log = tuned(bundle, state, unproven_options="warn")
+    assert "self-test failed" in events(log, "tuning_cache_ignored")[0]["because"]
     assert {threads for threads, _, _ in table.tried} == {1}
     assert found.proof == "manifest.json"
     assert "self-test failed" in events(log, "threads_left_out")[0]["because"]
@@ -270,17 +285,21 @@ def test_each_instance_is_measured_with_a_runtime_of_its_own_where_it_cannot_be_
 def test_batches_that_do_not_fit_into_the_time_leave_the_limit_as_it_was(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ):
-    def slow_from_8_rows(runtimes: tuple[Runtime, ...], _: Tensors, rows: int, *__: float) -> Measured:
-        rate = 2.0 if len(runtimes) == 2 else 1.0
-        return Measured(1, len(runtimes), rows, rows_per_second=rate * rows, latency_s=1e-9 if rows == 1 else 3600.0)
+    rates = {(1, 1): 350.0, (2, 1): 350.0, (4, 1): 350.0, (1, 8): 300.0, (2, 8): 600.0, (4, 8): 500.0}
 
-    monkeypatch.setattr("kedge_server.arranging.measure", slow_from_8_rows)
+    def measured(runtimes: tuple[Runtime, ...], _: Tensors, rows: int, *__: float) -> Measured:
+        return Measured(1, len(runtimes), rows, rates[len(runtimes), rows], latency_s=1e-9)
+
+    monkeypatch.setattr("kedge_server.arranging.measure", measured)  # 32 rows would take more than 0.3 seconds
+    monkeypatch.setattr("kedge_server.arranging.seconds", lambda *_: 1e-3)
+    monkeypatch.setattr("kedge_server.arranging.warm", lambda *_: 3600.0)
     assert tuned(bundle, None)[0].arrangement == Arrangement(2, 1, 32, is_quick=False)
-    assert tuned(bundle, None, bound_s=4000)[0].arrangement == Arrangement(2, 1, 8, is_quick=False)
+    assert tuned(bundle, None, bound_s=1.0)[0].arrangement == Arrangement(2, 1, 8, is_quick=False)
 
 
 def test_a_model_too_slow_to_be_measured_is_served_as_without_tuning(bundle: Bundle, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("kedge_server.arranging.seconds", lambda *_: 60.0)
+    monkeypatch.setattr("kedge_server.arranging.warm", lambda *_: 60.0)
     found, log = tuned(bundle, None)
     assert found.arrangement == Arrangement(4, 1, 32, is_quick=False)
     assert events(log, "tuned")[0]["source"] == "fixed"

@@ -153,8 +153,9 @@ def test_a_new_version_that_is_not_proven_leaves_the_old_one_serving(bundle: Bun
         assert "two/2 --format onnx --threads 2 --attest" in reason
 
 
-def test_with_warn_the_server_warns_and_serves(bundle: Bundle):
-    flags = ("--device", "cpu", "--threads", "2", "--unproven-options", "warn")
+@pytest.mark.parametrize("device", ["cpu", "auto"])
+def test_with_warn_the_server_warns_and_serves(bundle: Bundle, device: str):
+    flags = ("--device", device, "--threads", "2", "--unproven-options", "warn")
     with running_server(bundle.directory, *flags) as server, Client(server.grpc) as client:
         warning = server.event("options_not_proven")
         assert (warning["level"], warning["model"], warning["version"]) == ("warning", "two", 1)
