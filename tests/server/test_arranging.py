@@ -15,7 +15,8 @@ from kedge_bundle.signature import Tensors, row_count
 from kedge_bundle.store import Bundle
 from kedge_server.client import Client
 from kedge_server.loading import Prepared
-from kedge_server.session import SELF_TEST_ALONE
+from kedge_server.session import SELF_TEST_ALONE, Options
+from kedge_server.settings import Settings
 from kedge_server.tuner import Tuner
 from kedge_server.tuning import Arrangement, Measured
 from kedge_server.tuning_cache import TuningCache
@@ -355,3 +356,15 @@ def test_a_server_told_not_to_tune_does_not(bundle: Bundle, state: Path):
         assert "tuned" not in [event.get("event") for event in server.log()]
         assert server.metric("kedge_model_batch_rows_limit") == 32
     assert not state.exists()
+
+
+def test_what_settings_say_is_what_a_model_is_loaded_with(tmp_path: Path):
+    def options(**given: Any) -> Options:  # noqa: ANN401
+        return Options.of(Settings(repository=tmp_path, **given))
+
+    assert not options().is_batch_given
+    assert options(max_batch_rows=32).is_batch_given  # asked for, though it is the default
+    assert options(tune="off").tuner is None
+    tuner = options(tune="full", latency_bound_ms=20).tuner
+    assert tuner is not None
+    assert (tuner.mode, tuner.latency_bound_s) == ("full", 0.02)
