@@ -79,7 +79,7 @@ def model_families(models: ModelTable) -> Iterable[Metric]:
         "kedge_model_batch_rows_limit",
         "Rows that a batch of several requests may have.",
         _MODEL,
-        [(labels, parts.max_batch_rows) for labels, parts in loaded],
+        [(labels, parts.scheduler.max_batch_rows) for labels, parts in loaded],
     )
 
 

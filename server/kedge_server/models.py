@@ -32,7 +32,6 @@ class Loaded:
     artifact: Artifact
     device: str
     contract: Contract
-    max_batch_rows: int
     scheduler: Scheduler
 
     @classmethod
@@ -51,7 +50,6 @@ class Loaded:
                 # onnxruntime's strings are text: bytes that are none would fail in the run, as if it were our fault.
                 "utf-8" if prepared.artifact.format == "onnx" else "bytes",
             ),
-            max_batch_rows=limits.max_batch_rows,
             scheduler=Scheduler(name, prepared.runtimes, limits, on_run, is_quick=arrangement.is_quick),
         )
 

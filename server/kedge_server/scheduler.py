@@ -100,6 +100,11 @@ class Scheduler:
         return self._is_quick
 
     @property
+    def max_batch_rows(self) -> int:
+        """Rows of a batch."""
+        return self._limits.max_batch_rows
+
+    @property
     def instances(self) -> int:
         """Batches that can run at once."""
         return len(self._threads)
