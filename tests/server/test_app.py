@@ -255,10 +255,11 @@ def test_while_it_loads_it_answers_probes_and_refuses_calls(models: Path):
         assert health(server) == health(server, "slow") == SERVING
 
 
-def test_it_serves_where_its_standard_streams_are_closed(models: Path):
+def test_it_serves_where_its_standard_streams_are_closed(models: Path, tmp_path: Path):
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     command = [str(COMMAND), str(models / "two"), "--http-address", "127.0.0.1:0", "--grpc-address", address]
+    command += ["--state-dir", str(tmp_path)]
     process = subprocess.Popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command])
     try:
         with Client(address) as client:
