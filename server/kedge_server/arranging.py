@@ -6,7 +6,7 @@ from typing import Literal
 
 import structlog
 
-from kedge_bundle.errors import RunnerError
+from kedge_bundle.errors import DeviceLost, RunnerError
 from kedge_bundle.machine import this_machine
 from kedge_bundle.manifest import FILE_NAME
 from kedge_bundle.parity import ParityReport
@@ -93,6 +93,8 @@ class _Arranging:
             return None
         try:
             arranged = self._arranged(answer.arrangement)
+        except DeviceLost:
+            raise
         except (RunnerError, SelfTestFailed) as error:
             tuner.cache.warn(question, str(error))
             return None
@@ -149,6 +151,8 @@ class _Arranging:
             try:
                 runtimes = self._open[threads].some(instances)
                 return measure(runtimes, self._batches.of(rows), rows, limit_s, effort.runs)
+            except DeviceLost:
+                raise
             except (RunnerError, SelfTestFailed) as error:  # a device may be too small for so many at once
                 _log.debug("does_not_run", **self._name, instances=instances, rows=rows, because=str(error))
                 return None
@@ -158,6 +162,8 @@ class _Arranging:
     def _can_open(self, threads: int) -> bool:
         try:
             self._instances(threads)
+        except DeviceLost:
+            raise
         except (RunnerError, SelfTestFailed) as error:
             _log.warning("threads_left_out", **self._name, threads=threads, because=str(error))
             return False
@@ -210,8 +216,7 @@ class _Arranging:
             "manifest_sha256": sha256_of(self._bundle.directory / FILE_NAME),
             "artifact": self._runtime.artifact.name,
             "runtime": runtime_version(self._runtime.artifact.format),
-            "graph_optimization": options.graph_optimization,
-            "threads": options.threads,
+            "options": options.model_dump(mode="json"),
             "machine": this_machine(options.device).model_dump(mode="json"),
             "device": self._runtime.device,
             "cores": usable_cores(),

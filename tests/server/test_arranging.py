@@ -9,12 +9,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from kedge_bundle import cli
-from kedge_bundle.errors import RunFailed
+from kedge_bundle.errors import DeviceLost, RunFailed
 from kedge_bundle.runtimes.base import Runtime
 from kedge_bundle.signature import Tensors, row_count
 from kedge_bundle.store import Bundle
 from kedge_server.client import Client
-from kedge_server.loading import Prepared
+from kedge_server.loading import LoadFailed, Prepared
 from kedge_server.session import SELF_TEST_ALONE, Options
 from kedge_server.settings import Settings
 from kedge_server.tuner import Tuner
@@ -318,6 +318,16 @@ def test_an_arrangement_that_does_not_run_is_left_out(bundle: Bundle, monkeypatc
     found, log = tuned(bundle, None)
     assert found.arrangement.instances == 1
     assert events(log, "does_not_run")[0]["because"] == "out of memory"
+
+
+def test_a_device_that_is_lost_is_no_arrangement_that_does_not_run(bundle: Bundle, monkeypatch: pytest.MonkeyPatch):
+    def lost(*_: object) -> Measured:
+        raise DeviceLost("CUDA error 700", "cuda:0")
+
+    monkeypatch.setattr("kedge_server.arranging.measure", lost)
+    with pytest.raises(LoadFailed, match="CUDA error 700") as caught:
+        tuned(bundle, None)
+    assert isinstance(caught.value.__cause__, DeviceLost)
 
 
 def test_a_bound_that_nothing_keeps_is_warned_of(bundle: Bundle, state: Path):
