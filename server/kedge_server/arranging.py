@@ -104,8 +104,10 @@ class _Arranging:
 
     def _found(self, tuner: Tuner, plan: Plan, question: Question) -> Arranged:
         """As it is measured, and kept for the next start."""
-        with tuner.turn:
-            answer = self._answer(tuner, plan, question)
+        answer = None
+        if tuner.may_measure:
+            with tuner.turn:
+                answer = self._answer(tuner, plan, question)
         if answer is None:
             arranged = self.as_given()
             self._say(arranged.arrangement, "fixed")

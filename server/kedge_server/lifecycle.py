@@ -83,7 +83,7 @@ class Lifecycle:
     async def load(self, place: Place, *, is_needed: bool) -> None:
         """Load one version, in one thread: the others keep the cores that they answer with."""
         self.announce(place, is_needed=is_needed)
-        threads = LoadThreads([place], self._options)
+        threads = LoadThreads([place], self._options.beside_traffic())
         try:
             self._take_over(*await threads.next())
         finally:

@@ -62,6 +62,10 @@ class Options:
             tuner=Tuner.of(settings),
         )
 
+    def beside_traffic(self) -> "Options":
+        """How to load while others answer: nothing is measured, which would take their cores and tell little."""
+        return self if self.tuner is None else replace(self, tuner=replace(self.tuner, may_measure=False))
+
 
 @dataclass(frozen=True)
 class Session:

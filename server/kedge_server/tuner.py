@@ -16,12 +16,14 @@ class Tuner:
         mode: for how long.
         latency_bound_s: of a batch; 0: none.
         cache: what was found at earlier starts.
+        may_measure: whether the cores are free for that; otherwise only what was found earlier is taken.
         turn: whoever measures holds it: two models that are measured at once would slow each other.
     """
 
     mode: Mode
     latency_bound_s: float
     cache: TuningCache
+    may_measure: bool = True
     turn: threading.Lock = field(default_factory=threading.Lock, compare=False)
 
     @classmethod

@@ -1,6 +1,7 @@
 """Bundles that are tuned as they are loaded: what may be chosen, what is kept, and what a setting fixes."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from kedge_bundle.runtimes.base import Runtime
 from kedge_bundle.signature import Tensors, row_count
 from kedge_bundle.store import Bundle
 from kedge_server.client import Client
-from kedge_server.loading import LoadFailed, Prepared
+from kedge_server.loading import LoadFailed, Place, Prepared, prepare
 from kedge_server.session import SELF_TEST_ALONE, Options
 from kedge_server.settings import Settings
 from kedge_server.tuner import Tuner
@@ -320,6 +321,19 @@ def test_an_arrangement_that_does_not_run_is_left_out(bundle: Bundle, monkeypatc
     assert events(log, "does_not_run")[0]["because"] == "out of memory"
 
 
+def test_beside_traffic_nothing_is_measured_but_what_was_found_is_taken(
+    bundle: Bundle, state: Path, monkeypatch: pytest.MonkeyPatch
+):
+    table = measured_as(monkeypatch, threads=1, instances=2, rows=8)
+    options = Options(device="cpu", tuner=Tuner("quick", 0.0, TuningCache(state)))
+    place = Place("slow", 1, bundle.directory)
+    assert prepare(place, options.beside_traffic()).arrangement == Arrangement(4, 1, 32, is_quick=False)
+    assert not table.tried
+    assert prepare(place, options).arrangement == Arrangement(2, 1, 8, is_quick=False)
+    assert prepare(place, options.beside_traffic()).arrangement == Arrangement(2, 1, 8, is_quick=False)
+    assert Options().beside_traffic() == Options()
+
+
 def test_a_device_that_is_lost_is_no_arrangement_that_does_not_run(bundle: Bundle, monkeypatch: pytest.MonkeyPatch):
     def lost(*_: object) -> Measured:
         raise DeviceLost("CUDA error 700", "cuda:0")
@@ -378,3 +392,15 @@ def test_what_settings_say_is_what_a_model_is_loaded_with(tmp_path: Path):
     tuner = options(tune="full", latency_bound_ms=20).tuner
     assert tuner is not None
     assert (tuner.mode, tuner.latency_bound_s) == ("full", 0.02)
+
+
+def test_a_version_that_comes_while_the_server_runs_is_not_measured(bundle: Bundle):
+    repository = bundle.directory.parents[1]
+    with running_server(repository, "--device", "cpu") as server:
+        publish(SLOW, repository, "slow")
+        end = time.monotonic() + 30
+        while ({"model": "slow", "version": "2"}, 1.0) not in server.samples("kedge_model_ready"):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        found = events(server.log(), "tuned")
+    assert [(event["version"], event["source"]) for event in found] == [(1, "measured"), (2, "fixed")]
