@@ -112,8 +112,11 @@ class Lifecycle:
     async def _drain(self, model: ServedModel) -> None:
         while model.in_flight:  # noqa: ASYNC110 (every request counts down; only a drain, once in a while, looks)
             await asyncio.sleep(_DRAIN_LOOK_S)
-        if model.parts is not None:
-            await model.parts.scheduler.close(_CLOSE_S)
+        try:
+            if model.parts is not None:
+                await model.parts.scheduler.close(_CLOSE_S)
+        except Exception:  # noqa: BLE001 (a runtime that cannot be freed is no reason to keep the rest)
+            _log.exception("close_failed", model=model.name, version=model.version)
         self._models.remove(model)
         self._metrics.remove_model(model)
         model.parts = None  # whoever still holds the model holds neither weights nor runtimes

@@ -40,11 +40,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 
 @pytest.fixture(scope="session")
-def run_client(interop_python: Path, server: ServerProcess) -> Run:
-    """Runs one of the programs here in that environment, against the server, and gives what it found out."""
+def run_program(interop_python: Path) -> Run:
+    """Runs one of the programs here in that environment, and gives what it found out."""
 
-    def run(program: str) -> dict[str, Any]:
-        command = [interop_python, HERE / program, server.grpc]
+    def run(program: str, *arguments: str | Path) -> dict[str, Any]:
+        command = [interop_python, HERE / program, *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         found = json.loads(done.stdout.splitlines()[-1])
@@ -52,3 +52,9 @@ def run_client(interop_python: Path, server: ServerProcess) -> Run:
         return found
 
     return run
+
+
+@pytest.fixture(scope="session")
+def run_client(run_program: Run, server: ServerProcess) -> Run:
+    """Runs one of them against the server."""
+    return lambda program: run_program(program, server.grpc)

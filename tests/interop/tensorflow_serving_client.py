@@ -31,12 +31,14 @@ from tensorflow_serving.apis import (
     regression_pb2,
     status_pb2,
 )
+from tensorflow_serving.config import file_system_storage_path_source_pb2, model_server_config_pb2
 
 DTYPES = ("bool", "uint8", "int32", "int64", "float16", "float32", "float64", "string")
 PROTOS = (
     model_pb2, predict_pb2, get_model_metadata_pb2, get_model_status_pb2, classification_pb2, regression_pb2,
     inference_pb2, model_management_pb2, model_service_pb2, prediction_service_pb2, status_pb2,
     tensor_pb2, tensor_shape_pb2, types_pb2, meta_graph_pb2,
+    model_server_config_pb2, file_system_storage_path_source_pb2,
 )  # fmt: skip
 TWO = np.arange(6, dtype=np.float32).reshape(2, 3)
 TIMEOUT_S = 20

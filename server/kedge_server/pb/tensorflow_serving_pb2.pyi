@@ -604,7 +604,7 @@ class ModelConfig(_message.Message):
     """empty, or the model's directory in the repository"""
     model_platform: _builtins.str
     @_builtins.property
-    def model_version_policy(self) -> Global___ServableVersionPolicy: ...
+    def model_version_policy(self) -> Global___FileSystemStoragePathSourceConfig.ServableVersionPolicy: ...
     @_builtins.property
     def version_labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]: ...
     def __init__(
@@ -613,7 +613,7 @@ class ModelConfig(_message.Message):
         name: _builtins.str = ...,
         base_path: _builtins.str = ...,
         model_platform: _builtins.str = ...,
-        model_version_policy: Global___ServableVersionPolicy | None = ...,
+        model_version_policy: Global___FileSystemStoragePathSourceConfig.ServableVersionPolicy | None = ...,
         version_labels: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model_version_policy", b"model_version_policy"]  # noqa: Y015
@@ -625,83 +625,96 @@ class ModelConfig(_message.Message):
 Global___ModelConfig: _TypeAlias = ModelConfig  # noqa: Y015
 
 @_typing.final
-class ServableVersionPolicy(_message.Message):
+class FileSystemStoragePathSourceConfig(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
-    class Latest(_message.Message):
+    class ServableVersionPolicy(_message.Message):
         DESCRIPTOR: _descriptor.Descriptor
 
-        NUM_VERSIONS_FIELD_NUMBER: _builtins.int
-        num_versions: _builtins.int
-        """0: one"""
-        def __init__(
-            self,
-            *,
-            num_versions: _builtins.int = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["num_versions", b"num_versions"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
+        @_typing.final
+        class Latest(_message.Message):
+            DESCRIPTOR: _descriptor.Descriptor
 
-    @_typing.final
-    class All(_message.Message):
-        DESCRIPTOR: _descriptor.Descriptor
+            NUM_VERSIONS_FIELD_NUMBER: _builtins.int
+            num_versions: _builtins.int
+            """0: one"""
+            def __init__(
+                self,
+                *,
+                num_versions: _builtins.int = ...,
+            ) -> None: ...
+            _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+            def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+            _ClearFieldArgType: _TypeAlias = _typing.Literal["num_versions", b"num_versions"]  # noqa: Y015
+            def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+            def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-        def __init__(
-            self,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
+        @_typing.final
+        class All(_message.Message):
+            DESCRIPTOR: _descriptor.Descriptor
 
-    @_typing.final
-    class Specific(_message.Message):
-        DESCRIPTOR: _descriptor.Descriptor
+            def __init__(
+                self,
+            ) -> None: ...
+            _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+            def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+            _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+            def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+            def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-        VERSIONS_FIELD_NUMBER: _builtins.int
+        @_typing.final
+        class Specific(_message.Message):
+            DESCRIPTOR: _descriptor.Descriptor
+
+            VERSIONS_FIELD_NUMBER: _builtins.int
+            @_builtins.property
+            def versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+            def __init__(
+                self,
+                *,
+                versions: _abc.Iterable[_builtins.int] | None = ...,
+            ) -> None: ...
+            _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+            def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+            _ClearFieldArgType: _TypeAlias = _typing.Literal["versions", b"versions"]  # noqa: Y015
+            def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+            def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+        LATEST_FIELD_NUMBER: _builtins.int
+        ALL_FIELD_NUMBER: _builtins.int
+        SPECIFIC_FIELD_NUMBER: _builtins.int
         @_builtins.property
-        def versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+        def latest(self) -> Global___FileSystemStoragePathSourceConfig.ServableVersionPolicy.Latest: ...
+        @_builtins.property
+        def all(self) -> Global___FileSystemStoragePathSourceConfig.ServableVersionPolicy.All: ...
+        @_builtins.property
+        def specific(self) -> Global___FileSystemStoragePathSourceConfig.ServableVersionPolicy.Specific: ...
         def __init__(
             self,
             *,
-            versions: _abc.Iterable[_builtins.int] | None = ...,
+            latest: Global___FileSystemStoragePathSourceConfig.ServableVersionPolicy.Latest | None = ...,
+            all: Global___FileSystemStoragePathSourceConfig.ServableVersionPolicy.All | None = ...,
+            specific: Global___FileSystemStoragePathSourceConfig.ServableVersionPolicy.Specific | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "latest", b"latest", "policy_choice", b"policy_choice", "specific", b"specific"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["versions", b"versions"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "latest", b"latest", "policy_choice", b"policy_choice", "specific", b"specific"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
+        _WhichOneofReturnType_policy_choice: _TypeAlias = _typing.Literal["latest", "all", "specific"]  # noqa: Y015
+        _WhichOneofArgType_policy_choice: _TypeAlias = _typing.Literal["policy_choice", b"policy_choice"]  # noqa: Y015
+        def WhichOneof(self, oneof_group: _WhichOneofArgType_policy_choice) -> _WhichOneofReturnType_policy_choice | None: ...
 
-    LATEST_FIELD_NUMBER: _builtins.int
-    ALL_FIELD_NUMBER: _builtins.int
-    SPECIFIC_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def latest(self) -> Global___ServableVersionPolicy.Latest: ...
-    @_builtins.property
-    def all(self) -> Global___ServableVersionPolicy.All: ...
-    @_builtins.property
-    def specific(self) -> Global___ServableVersionPolicy.Specific: ...
     def __init__(
         self,
-        *,
-        latest: Global___ServableVersionPolicy.Latest | None = ...,
-        all: Global___ServableVersionPolicy.All | None = ...,
-        specific: Global___ServableVersionPolicy.Specific | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "latest", b"latest", "policy_choice", b"policy_choice", "specific", b"specific"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "latest", b"latest", "policy_choice", b"policy_choice", "specific", b"specific"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_policy_choice: _TypeAlias = _typing.Literal["latest", "all", "specific"]  # noqa: Y015
-    _WhichOneofArgType_policy_choice: _TypeAlias = _typing.Literal["policy_choice", b"policy_choice"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_policy_choice) -> _WhichOneofReturnType_policy_choice | None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ServableVersionPolicy: _TypeAlias = ServableVersionPolicy  # noqa: Y015
+Global___FileSystemStoragePathSourceConfig: _TypeAlias = FileSystemStoragePathSourceConfig  # noqa: Y015
 
 @_typing.final
 class ReloadConfigResponse(_message.Message):

@@ -20,6 +20,7 @@ from tests.services.server_process import ServerProcess, running_server
 
 LOAD, UNLOAD = f"{OPEN_INFERENCE}RepositoryModelLoad", f"{OPEN_INFERENCE}RepositoryModelUnload"
 RELOAD = f"{MODEL_SERVICE}HandleReloadConfigRequest"
+Policy = tfs.FileSystemStoragePathSourceConfig.ServableVersionPolicy
 ONES = {name: np.ones((1, 3), np.float32) for name in "ab"}
 
 
@@ -76,7 +77,7 @@ def request(*configs: tfs.ModelConfig) -> tfs.ReloadConfigRequest:
 
 def config(name: str, policy: dict[str, Any] | None = None, **more: Any) -> tfs.ModelConfig:  # noqa: ANN401 (fields of the message)
     if policy is not None:
-        more["model_version_policy"] = tfs.ServableVersionPolicy(**policy)
+        more["model_version_policy"] = Policy(**policy)
     return tfs.ModelConfig(name=name, **more)
 
 
@@ -86,11 +87,11 @@ def told(error: grpc.RpcError | None) -> tuple[str, str]:
     return error.code().name, error.details() or ""
 
 
-ALL, LATEST = {"all": tfs.ServableVersionPolicy.All()}, {"latest": tfs.ServableVersionPolicy.Latest(num_versions=1)}
+ALL, LATEST = {"all": Policy.All()}, {"latest": Policy.Latest(num_versions=1)}
 
 
 def specific(*versions: int) -> dict[str, Any]:
-    return {"specific": tfs.ServableVersionPolicy.Specific(versions=versions)}
+    return {"specific": Policy.Specific(versions=versions)}
 
 
 @pytest.mark.parametrize("path", [LOAD, UNLOAD, RELOAD])
