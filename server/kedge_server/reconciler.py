@@ -227,9 +227,9 @@ class Reconciler:
 
     def _apply(self, name: str, steps: Plan, *, is_lost: bool) -> None:
         for model in self._models.versions(name):
-            if model.version in steps.retire or (model.version in steps.forget and model.parts is not None):
+            if model.version in steps.retire:
                 self._lifecycle.retire(model)
-            elif model.version in steps.forget:
+            elif model.version in steps.forget and model.parts is None:  # parts: what a lost device cannot give back
                 self._models.remove(model)
             elif model.version in steps.unwanted and model.is_needed:
                 self._models.set_unneeded(model)

@@ -1,0 +1,112 @@
+"""Rounds over a real repository in the test's own process, for what no repository brings about by itself."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from kedge_server.lifecycle import Lifecycle
+from kedge_server.metrics import Metrics
+from kedge_server.models import ModelTable
+from kedge_server.reconciler import ModelWish, Reconciler
+from kedge_server.repository import Repository, Sight
+from kedge_server.session import Options
+from kedge_server.version_policy import ALL, VersionPolicy
+from tests.server.in_process import LIMITS
+from tests.services.bundles import identity, publish
+
+
+class Shop:
+    """A reconciler with everything that it works with."""
+
+    def __init__(self, path: Path) -> None:
+        self.models = ModelTable()
+        self.metrics = Metrics(self.models, "test")
+        self.repository = Repository(path)
+        self.lifecycle = Lifecycle(
+            self.models, self.metrics, Options(device="cpu", instances=1), LIMITS, lambda _device, _error: None
+        )
+        self.reconciler = Reconciler(self.repository, self.lifecycle, self.models, ALL, ())
+
+    async def start(self) -> None:
+        places = self.reconciler.first_places()
+        for place in places:
+            self.lifecycle.announce(place, is_needed=True)
+        assert await self.lifecycle.load_all(places, asyncio.Event())
+        await self.reconciler.finish_start()
+
+    def states(self) -> dict[str, str]:
+        return {f"{model.name}/{model.version}": model.state for model in self.models.entries()}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    publish(identity(), tmp_path / "models", "m")
+    publish(identity(), tmp_path / "models", "other")
+    return tmp_path / "models"
+
+
+def test_a_version_on_a_lost_device_is_neither_tried_again_nor_freed(path: Path):
+    async def story() -> None:
+        shop = Shop(path)
+        await shop.start()
+        (model,) = shop.models.versions("m")
+        shop.models.set_failed(model, "the device cuda:0 is lost")
+        await shop.reconciler.bring_about(["m"])
+        shop.reconciler.wish_unloaded("m")
+        await shop.reconciler.bring_about()
+        assert shop.states() == {"m/1": "failed", "other/1": "ready"}
+        assert shop.models.versions("m") == [model]
+        assert model.parts is not None
+        assert not shop.models.is_ready
+        await shop.lifecycle.close()
+
+    asyncio.run(story())
+
+
+def test_a_fault_in_a_look_does_not_end_the_watch(path: Path, monkeypatch: pytest.MonkeyPatch):
+    async def story() -> None:
+        shop = Shop(path)
+        await shop.start()
+        looks = 0
+        look = shop.repository.look
+
+        def faulty() -> Sight:
+            nonlocal looks
+            looks += 1
+            if looks == 1:
+                raise RuntimeError("nobody has thought of this")
+            return look()
+
+        monkeypatch.setattr(shop.repository, "look", faulty)
+        monkeypatch.setattr("kedge_server.reconciler._BLIND_LOOK_S", 0.05)
+        publish(identity(), path, "m")
+        following = asyncio.create_task(shop.reconciler.keep_up())
+        async with asyncio.timeout(30):
+            while shop.states() != {"m/1": "ready", "m/2": "ready", "other/1": "ready"}:
+                await shop.models.changed(shop.models.generation)
+        following.cancel()
+        await asyncio.wait([following])
+        await shop.lifecycle.close()
+
+    asyncio.run(story())
+
+
+def test_models_that_no_operator_named_stay_unloaded_when_new_versions_come(path: Path):
+    async def story() -> None:
+        shop = Shop(path)
+        await shop.start()
+        shop.reconciler.wish_only({"m": ModelWish(VersionPolicy(latest=1), {})})
+        publish(identity(), path, "m")
+        publish(identity(), path, "other")
+        publish(identity(), path, "new")
+        await shop.reconciler.bring_about(["m"])
+        await shop.lifecycle.drained("m")
+        await shop.lifecycle.drained("other")
+        assert shop.states() == {"m/2": "ready"}
+        shop.reconciler.wish_loaded("new")
+        await shop.reconciler.bring_about(["new"])
+        assert shop.states() == {"m/2": "ready", "new/1": "ready"}
+        await shop.lifecycle.close()
+
+    asyncio.run(story())
