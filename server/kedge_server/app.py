@@ -5,10 +5,7 @@ known at once and probes get an answer meanwhile.
 """
 
 import asyncio
-import logging
-import math
 import os
-import signal
 import threading
 import time
 
@@ -34,6 +31,7 @@ from kedge_server.repository import Repository
 from kedge_server.scheduler import THREAD_PREFIX
 from kedge_server.session import Options
 from kedge_server.settings import Settings
+from kedge_server.signals import catch_signals, exit_now
 from kedge_server.validation import Policy
 from kedge_server.wire.registration import add_services, new_server
 
@@ -46,10 +44,6 @@ long in all where somebody keeps calling; meanwhile each is told UNAVAILABLE, wh
 
 _FLUSH_S = 1.0
 """How long gRPC may take to send the last answers."""
-
-_SAME_SIGNAL_S = 0.5
-"""A supervisor may signal a process and its group, a shell and its child: what comes so soon after the first signal is
-the same wish, not a second one."""
 
 _log = structlog.get_logger("kedge")
 
@@ -85,7 +79,7 @@ async def _live(settings: Settings) -> int:
     """
     stop = asyncio.Event()
     app = App(settings, stop)
-    _catch_signals(stop, app)
+    catch_signals(stop, lambda: app.in_flight, CUT)
     try:
         places = app.find()
         app.listen()
@@ -271,32 +265,6 @@ class App:
         lose_device(self._models, device, error)
         if self._settings.on_device_error == "exit":
             self._stop.set()
-
-
-def exit_now(code: int) -> None:
-    """End the process without waiting for any thread."""
-    logging.shutdown()
-    os._exit(code)
-
-
-def _catch_signals(stop: asyncio.Event, app: App) -> None:
-    """The first SIGTERM or SIGINT sets `stop`; one that comes half a second later or more ends the process at once."""
-    loop = asyncio.get_running_loop()
-    first_at = math.inf
-
-    def on_signal(number: signal.Signals) -> None:
-        nonlocal first_at
-        now = time.monotonic()
-        if now >= first_at + _SAME_SIGNAL_S:
-            _log.warning("stopped_at_once", signal=number.name, in_flight=app.in_flight)
-            exit_now(CUT)
-        first_at = min(first_at, now)
-        if not stop.is_set():
-            _log.info("stopping", signal=number.name)
-            stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal, number)
 
 
 def _policy(settings: Settings) -> Policy:
