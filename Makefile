@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := $(BIN)/uv
 
-.PHONY: setup demo test zoo benchmark serving-benchmark check format lock protos images arm64 clean report-test
+.PHONY: setup demo test soak zoo benchmark serving-benchmark check format lock protos images arm64 clean report-test
 .DEFAULT_GOAL := help
 
 help: ## Show the targets.
@@ -39,6 +39,9 @@ check: setup ## Format, lint and types: seconds, no models.
 test: setup ## Lint, types and the whole suite.
 	@scripts/check
 	@scripts/test
+
+soak: setup ## The long forms of tests/reliability: about ten minutes.
+	@scripts/test tests/reliability --soak
 
 report-test: setup ## report.html in a real Chromium, which root installs where it is missing.
 	@scripts/test_report.sh

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 
 from kedge_bundle.signature import Tensors
-from kedge_server.client import Client, ClientError
+from kedge_server.client import Client, ClientError, Protocol
 
 DEADLINE_S = 60.0
 
@@ -23,12 +23,20 @@ class Callers:
         lost: calls that neither came back rightly nor were refused as not taken.
     """
 
-    def __init__(self, address: str, model: str, threads: int, inputs: Tensors | None = None) -> None:
+    def __init__(
+        self,
+        address: str,
+        model: str,
+        threads: int,
+        inputs: Tensors | None = None,
+        protocol: Protocol = "open-inference",
+    ) -> None:
         self.answers = 0
         self.wrong: list[str] = []
         self.errors: Counter[str] = Counter()
         self.lost: list[str] = []
         self._inputs = inputs
+        self._protocol = protocol
         self._changed = threading.Condition()
         self._is_stopped = False
         self._threads = [
@@ -64,7 +72,7 @@ class Callers:
 
     def _call(self, address: str, model: str, number: int) -> None:
         rng = np.random.default_rng(number)
-        with Client(address) as client:
+        with Client(address, self._protocol) as client:
             while not self._is_stopped:
                 inputs = self._inputs or {"x": rng.normal(size=(1 + number % 3, 4)).astype(np.float32)}
                 try:

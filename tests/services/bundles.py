@@ -135,6 +135,17 @@ def doubled() -> TinyModel:
     )
 
 
+def widened(columns: int = 65_536) -> TinyModel:
+    """`y = x` in every one of so many columns, (batch, 1) to (batch, columns): 256 kB of answer to 4 bytes."""
+    return TinyModel(
+        signature=Signature(inputs=(_spec("x", (None, 1)),), outputs=(_spec("y", (None, columns)),)),
+        nodes=[helper.make_node("Expand", ["x", "shape"], ["y"])],
+        initializers=(helper.make_tensor("shape", TensorProto.INT64, [2], [1, columns]),),
+        answer=lambda inputs: {"y": np.repeat(inputs["x"], columns, axis=1)},
+        golden_inputs={"x": np.array([[1.0], [2.0]], np.float32)},
+    )
+
+
 def two_output(scale: float = 2.0) -> TinyModel:
     """Inputs `a`, `b` of (batch, 3); outputs `total` (batch, 3) = scale * (a + b), `difference` (batch, 3) = a - b."""
     rng = np.random.default_rng(0)

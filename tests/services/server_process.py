@@ -96,6 +96,13 @@ class ServerProcess:
             if sample.name == name
         ]
 
+    def wait_until(self, name: str, value: float, timeout_s: float = START_S, **labels: object) -> None:
+        """Wait until a sample of the metrics page has this value."""
+        end = time.monotonic() + timeout_s
+        while (now := self.metric(name, **labels)) != value:
+            assert time.monotonic() < end, f"{name} is {now}, not {value}"
+            time.sleep(0.01)
+
     def wait_in_flight(self, requests: int, timeout_s: float = START_S) -> None:
         """Wait until so many requests have no answer yet."""
         end = time.monotonic() + timeout_s

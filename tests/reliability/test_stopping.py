@@ -4,35 +4,30 @@ import signal
 import time
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from kedge_server.client import Client, ServerUnreachable
 from tests.server.callers import Callers
-from tests.server.test_app import SLOW_LOAD, SLOW_ROWS, ones
-from tests.services.bundles import identity, publish, slow_matmul, two_output
+from tests.server.test_app import SLOW_LOAD, SLOW_ROWS
 from tests.services.server_process import running_server
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    repository = tmp_path_factory.mktemp("models")
-    publish(identity(), repository, "identity")
-    publish(two_output(), repository, "two")
-    publish(slow_matmul(), repository, "slow")
-    return repository
-
-
-def test_a_signal_while_it_loads_ends_it_at_once_with_0(models: Path):
+@pytest.mark.parametrize(("stage", "after_s"), [("loading", 0.0), ("warming", 1.0)])
+def test_a_signal_while_it_loads_ends_it_at_once_with_0(models: Path, stage: str, after_s: float):
+    """Opening and hashing `slow` takes tens of milliseconds, its warm-up seconds."""
     with running_server(models / "slow", *SLOW_LOAD, wait_ready=False) as server:
+        time.sleep(after_s)
         started = time.monotonic()
         assert server.stop() == 0
         assert time.monotonic() - started < 1.0
-        assert "model_loaded" not in [event["event"] for event in server.log()]
+        assert "model_loaded" not in [event["event"] for event in server.log()], stage
 
 
 def test_a_signal_under_load_loses_no_request_and_ends_with_0(models: Path):
-    with running_server(models) as server, Callers(server.grpc, "identity", threads=8) as callers:
+    with running_server(models / "identity") as server, Callers(server.grpc, "identity", threads=8) as callers:
         callers.wait_for(answers=500)
         assert server.stop() == 0
         callers.join()
@@ -56,6 +51,33 @@ def test_a_signal_in_the_middle_of_a_run_waits_for_the_answer(models: Path):
         assert server.event("draining")["in_flight"] > 0
     assert callers.lost == []
     assert callers.answers >= 1 + server.event("draining")["in_flight"]
+
+
+def test_a_signal_while_a_batch_collects_answers_everybody_in_it(models: Path):
+    flags = ("--batch-window-ms", "1500", "--max-batch-rows", "64", "--queue-rows", "64")
+    with (
+        running_server(models / "identity", *flags) as server,
+        Callers(server.grpc, "identity", threads=6) as callers,
+    ):
+        server.wait_in_flight(6)
+        callers.finish()
+        assert server.stop() == 0
+        callers.join()
+        assert server.event("stopped")["cut"] == 0
+    assert callers.answers >= server.event("draining")["in_flight"] > 0
+    assert (callers.lost, callers.wrong, callers.errors) == ([], [], {})
+
+
+def test_a_watcher_of_its_health_is_told_and_holds_nothing_up(models: Path):
+    with running_server(models / "two") as server, grpc.insecure_channel(server.grpc) as channel:
+        watch = HealthStub(channel).Watch(HealthCheckRequest(), timeout=30)
+        assert next(watch).status == HealthCheckResponse.SERVING
+        started = time.monotonic()
+        server.send(signal.SIGTERM)
+        assert next(watch).status == HealthCheckResponse.NOT_SERVING
+        assert list(watch) == []
+        assert server.wait() == 0
+        assert time.monotonic() - started < 5
 
 
 def test_interrupt_from_the_keyboard_is_the_same(models: Path):
@@ -114,13 +136,3 @@ def test_signals_that_come_together_are_one_and_the_drain_is_not_skipped(models:
         assert server.event("draining")["in_flight"] > 0
     assert callers.lost == []
     assert callers.answers >= server.event("draining")["in_flight"]
-
-
-def test_the_port_is_free_again_once_it_has_ended(models: Path):
-    with running_server(models / "two") as server:
-        address = server.grpc
-        assert server.stop() == 0
-    with Client(address) as client, pytest.raises(ServerUnreachable):
-        client.predict("two", ones(), timeout_s=5)
-    with running_server(models / "two", "--grpc-address", address) as again:
-        assert again.grpc == address

@@ -1,0 +1,52 @@
+"""Counts what a server keeps of its requests, and waits until it keeps nothing."""
+
+import itertools
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.services.server_process import ServerProcess
+
+SETTLED_S = 30.0
+
+_COUNTING_SERVER = Path(__file__).with_name("counting_server.py")
+
+
+def counting_command(directory: Path) -> Path:
+    """Write the command that `running_server` shall start instead of `serve-model`."""
+    command = directory / "serve-model"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} {_COUNTING_SERVER} "$@"\n')
+    command.chmod(0o755)
+    return command
+
+
+class LiveObjects:
+    """The objects of requests' ways in a server that was started with `counting_command`.
+
+    Args:
+        server: has one instance of one model, so that it may keep the last request that it has run.
+        ask: answers a small request.
+    """
+
+    def __init__(self, server: ServerProcess, ask: Callable[[], object]) -> None:
+        self._server = server
+        self._ask = ask
+        self._looks = itertools.count(1)
+        ask()
+        self._at_rest = self.now()
+
+    def now(self) -> dict[str, int]:
+        """Kind -> how many are alive, garbage left out."""
+        self._server.send(signal.SIGUSR1)
+        alive: dict[str, int] = self._server.event(f"live_objects_{next(self._looks)}")["alive"]
+        return alive
+
+    def assert_back_at_rest(self) -> None:
+        """Wait until they are what they were after the first small request: whatever came between has left nothing."""
+        self._ask()
+        end = time.monotonic() + SETTLED_S
+        while (alive := self.now()) != self._at_rest:
+            assert time.monotonic() < end, f"{alive} are alive, {self._at_rest} at rest"
+            time.sleep(0.1)

@@ -1,0 +1,12 @@
+"""Requests as bytes, for callers that speak without the client."""
+
+import numpy as np
+
+from kedge_server.pb import open_inference_pb2 as oip
+
+
+def infer_request(model: str, x: np.ndarray) -> bytes:
+    """A ModelInferRequest of the one input `x`, float32."""
+    made = oip.ModelInferRequest(model_name=model, raw_input_contents=[x.astype(np.float32).tobytes()])
+    made.inputs.add(name="x", datatype="FP32", shape=x.shape)
+    return made.SerializeToString()

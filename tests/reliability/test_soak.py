@@ -1,0 +1,35 @@
+"""Memory, file descriptors and threads of a server that is asked for long: flat."""
+
+from pathlib import Path
+
+import pytest
+
+from kedge_server.client import PROTOCOLS
+from tests.reliability.accounts import assert_it_adds_up
+from tests.reliability.footprint import assert_no_more, settled
+from tests.reliability.lengths import Lengths
+from tests.server.callers import Callers
+from tests.services.server_process import ServerProcess, running_server
+
+GROWTH_MB = 8.0
+
+
+def ask(server: ServerProcess, model: str, requests: int) -> None:
+    """Let eight callers that come and go ask for so many answers, and look at the metrics meanwhile."""
+    for protocol in PROTOCOLS:
+        with Callers(server.grpc, model, threads=4, protocol=protocol) as callers:
+            for asked in range(0, requests // 2, 1000):
+                callers.wait_for(min(asked + 1000, requests // 2))
+                assert server.get("/metrics").status == 200
+        assert (callers.wrong, callers.lost) == ([], [])
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("flags", [(), ("--batch-window-ms", "1")], ids=["on the event loop", "in batches"])
+def test_requests_leave_nothing_behind(models: Path, lengths: Lengths, flags: tuple[str, ...]):
+    with running_server(models / "identity", *flags) as server:
+        ask(server, "identity", lengths.requests // 4)
+        before = settled(server)
+        ask(server, "identity", lengths.requests * 3 // 4)
+        assert_no_more(server, before, GROWTH_MB)
+        assert_it_adds_up(server)
