@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from kedge_server.client import PROTOCOLS, Client
+from kedge_server.client import Client
 from tests.reliability.accounts import assert_it_adds_up
+from tests.reliability.crowd import ask_many
 from tests.reliability.footprint import assert_no_more, settled
 from tests.reliability.lengths import Lengths
 from tests.reliability.swapping import INPUTS, NAME, publish_numbered, swap
-from tests.server.callers import Callers
 from tests.services.server_process import ServerProcess, running_server
 
 GROWTH_MB = 8.0
@@ -17,23 +17,20 @@ WARM = 9
 """The first version after so many that the server has every thread it needs."""
 
 
-def ask(server: ServerProcess, model: str, requests: int) -> None:
-    """Let eight callers that come and go ask for so many answers, and look at the metrics meanwhile."""
-    for protocol in PROTOCOLS:
-        with Callers(server.grpc, model, threads=4, protocol=protocol) as callers:
-            for asked in range(0, requests // 2, 1000):
-                callers.wait_for(min(asked + 1000, requests // 2))
-                assert server.get("/metrics").status == 200
-        assert (callers.wrong, callers.lost) == ([], [])
+def ask(server: ServerProcess, requests: int) -> None:
+    """Ask for so many answers, a thousand at a time, and look at the metrics in between."""
+    for asked in range(0, requests, 1000):
+        ask_many(server.grpc, "identity", min(1000, requests - asked))
+        assert server.get("/metrics").status == 200
 
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("flags", [(), ("--batch-window-ms", "1")], ids=["on the event loop", "in batches"])
 def test_requests_leave_nothing_behind(models: Path, lengths: Lengths, flags: tuple[str, ...]):
     with running_server(models / "identity", *flags) as server:
-        ask(server, "identity", lengths.requests // 4)
+        ask(server, lengths.requests // 4)
         before = settled(server)
-        ask(server, "identity", lengths.requests * 3 // 4)
+        ask(server, lengths.requests * 3 // 4)
         assert_no_more(server, before, GROWTH_MB)
         assert_it_adds_up(server)
 
