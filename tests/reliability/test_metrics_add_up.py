@@ -18,12 +18,13 @@ from tests.reliability.requests import infer_request
 from tests.server.test_traffic import refusal
 from tests.services.server_process import ServerProcess, running_server
 
-BUSY = np.zeros((300, 1024), np.float32)
+BUSY = np.zeros((5000, 1024), np.float32)
+"""`slow` takes seconds for them."""
 
 
 @pytest.fixture
 def server(models: Path) -> Iterator[ServerProcess]:
-    with running_server(models, "--instances", "1") as running:
+    with running_server(models, "--instances", "1", "--queue-rows", "5000") as running:
         yield running
 
 
@@ -35,7 +36,7 @@ def test_each_failure_has_its_code_and_is_counted_with_it(server: ServerProcess,
             "NOT_FOUND": refusal(client, "stranger", good),
             "INVALID_ARGUMENT": refusal(client, "identity", np.full((2, 4), np.nan, np.float32)),
             "INTERNAL": refusal(client, "lookup", np.array([[99]])),
-            "DEADLINE_EXCEEDED": refusal(client, "slow", BUSY, timeout_s=0.01),
+            "DEADLINE_EXCEEDED": refusal(client, "slow", BUSY, timeout_s=1),
         }
         assert {code: error.code for code, error in expected.items()} == {code: code for code in expected}
         assert "[0, 0]" in expected["INVALID_ARGUMENT"].violations[0].description
