@@ -5,11 +5,11 @@ import time
 from pathlib import Path
 
 import grpc
-import numpy as np
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
+from tests.reliability.held import held_server
 from tests.server.callers import Callers
 from tests.server.test_app import SLOW_LOAD, SLOW_ROWS
 from tests.services.server_process import running_server
@@ -88,37 +88,29 @@ def test_interrupt_from_the_keyboard_is_the_same(models: Path):
 
 
 def test_a_drain_that_takes_too_long_cuts_what_is_left_and_ends_with_1(models: Path):
-    flags = ("--drain-timeout-s", "0.2", "--queue-rows", "8000", "--instances", "1", "--max-batch-rows", "1")
-    rows = {"x": np.zeros((4000, 1024), np.float32)}
-    with (
-        running_server(models / "slow", *flags) as server,
-        Callers(server.grpc, "slow", threads=2, inputs=rows) as callers,
-    ):
-        server.wait_in_flight(2)
-        server.wait_queued(4000)  # a request that is still being read when the signal comes is refused, not cut
+    with held_server(models, "--drain-timeout-s", "0.2") as held:
+        cut = [held.hold(), held.call(3)]
+        held.server.wait_queued(3)  # a request that is still being read when the signal comes is refused, not cut
         started = time.monotonic()
-        assert server.stop() == 1
-        assert time.monotonic() - started < 10
-        assert server.event("stopped")["cut"] == 2
-        callers.join()
+        assert held.server.stop() == 1
+        assert time.monotonic() - started < 8  # the batch would collect for ten seconds
+        assert held.server.event("stopped")["cut"] == 2
+        assert all(call.code() is not grpc.StatusCode.OK for call in cut)
 
 
 def test_a_second_signal_ends_it_at_once_with_1(models: Path):
-    rows = {"x": np.zeros((12_000, 1024), np.float32)}  # many seconds of work, one request after the other
-    with (
-        running_server(models / "slow", "--queue-rows", "24000", "--instances", "1") as server,
-        Callers(server.grpc, "slow", threads=2, inputs=rows) as callers,
-    ):
-        server.wait_in_flight(2)
-        server.send(signal.SIGTERM)
-        server.event("draining")
+    with held_server(models) as held:
+        calls = [held.hold(), held.call(3)]
+        held.server.wait_queued(3)
+        held.server.send(signal.SIGTERM)
+        held.server.event("draining")
         time.sleep(0.6)
         started = time.monotonic()
-        server.send(signal.SIGTERM)
-        assert server.wait() == 1
+        held.server.send(signal.SIGTERM)
+        assert held.server.wait() == 1
         assert time.monotonic() - started < 1.0
-        assert server.event("stopped_at_once")["in_flight"] > 0
-        callers.join()
+        assert held.server.event("stopped_at_once")["in_flight"] == 2
+        assert all(call.code() is not grpc.StatusCode.OK for call in calls)
 
 
 def test_signals_that_come_together_are_one_and_the_drain_is_not_skipped(models: Path):
