@@ -15,7 +15,7 @@ SENDERS = 8
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("flags", [("--batch-window-ms", "2"), ("--instances", "3"), ()], ids=" ".join)
+@pytest.mark.parametrize("flags", [("--batch-window-ms", "5"), ("--instances", "3"), ()], ids=" ".join)
 def test_every_row_comes_back_to_its_sender(models: Path, lengths: Lengths, flags: tuple[str, ...]):
     """A row is its sender and a number that the sender never uses again."""
     wanted = lengths.identity_rows // SENDERS
@@ -25,7 +25,7 @@ def test_every_row_comes_back_to_its_sender(models: Path, lengths: Lengths, flag
         sent = 0
         with Client(server.grpc, PROTOCOLS[sender % len(PROTOCOLS)]) as client:
             while sent < wanted:
-                rows = min(int(rng.choice([1, 2, 3, 5, 8, 31, 40])), wanted - sent)  # 40 do not fit into a batch
+                rows = min(int(rng.choice([1, 2, 3, 5, 8, 31, 40])), wanted - sent)  # 40 are run in pieces
                 x = np.stack([np.full(rows, sender), np.arange(sent, sent + rows)], axis=1)
                 np.testing.assert_array_equal(client.predict("rows", {"x": x}, timeout_s=60)["y"], x)
                 sent += rows
@@ -38,6 +38,5 @@ def test_every_row_comes_back_to_its_sender(models: Path, lengths: Lengths, flag
         rows, runs = (server.metric(f"kedge_batch_rows_{part}", model="rows") for part in ("sum", "count"))
         requests = sum(value for labels, value in server.samples("kedge_requests_total") if labels["code"] == "OK")
         assert rows == SENDERS * wanted
-        assert runs <= requests
         if "--batch-window-ms" in flags:
             assert runs < requests  # batches formed
