@@ -117,7 +117,7 @@ class App:
             self._models,
             self._metrics,
             Options.of(settings),
-            QueueLimits(settings.queue_rows, settings.max_batch_rows, settings.batch_window_ms / 1000),
+            _limits(settings),
             self._lose_device,
         )
         self._reconciler = Reconciler(
@@ -265,6 +265,16 @@ class App:
         lose_device(self._models, device, error)
         if self._settings.on_device_error == "exit":
             self._stop.set()
+
+
+def _limits(settings: Settings) -> QueueLimits:
+    return QueueLimits(
+        queue_rows=settings.queue_rows,
+        max_batch_rows=max(settings.allowed_batch_sizes, default=settings.max_batch_rows),
+        window_s=settings.batch_window_ms / 1000,
+        queue_bytes=settings.queue_mb << 20,
+        batch_sizes=settings.allowed_batch_sizes,
+    )
 
 
 def _policy(settings: Settings) -> Policy:

@@ -189,7 +189,7 @@ class _Arranging:
         """
         batches, most = self._batches, self._options.max_batch_rows
         if self._runtime not in self._warm:
-            self._largest_s = warm(self._runtime, batches, most)
+            self._largest_s = warm(self._runtime, batches, most, self._options.batch_sizes)
             self._warm.add(self._runtime)
         if not self._may_be_quick or self._largest_s > _WORTH_TIMING_S:
             return math.inf
@@ -202,7 +202,7 @@ class _Arranging:
         runtimes = instances.some(arrangement.instances)
         for runtime in dict.fromkeys(runtimes):
             if runtime not in self._warm:
-                warm(runtime, self._batches, arrangement.max_batch_rows)
+                warm(runtime, self._batches, arrangement.max_batch_rows, self._options.batch_sizes)
         for others in self._open.values():
             others.close(but=runtimes)
         proof, unproven = self._session.proof, self._session.unproven

@@ -127,15 +127,22 @@ def self_test(bundle: Bundle, runtime: Runtime) -> ParityReport:
     return report
 
 
-def warm(runtime: Runtime, batches: Batches, most: int) -> float:
+def warm(runtime: Runtime, batches: Batches, most: int, sizes: tuple[int, ...] = ()) -> float:
     """Run the smallest and the largest batch: the first run of a size may allocate and choose kernels.
+
+    Args:
+        runtime: a new one.
+        batches: of its bundle.
+        most: rows of the largest batch.
+        sizes: the numbers of rows that it will be given, where they are few: each is run.
 
     Returns:
         Seconds of the largest batch; infinite where only golden inputs fit, and these have just run.
     """
     if not batches.is_joinable:
         return math.inf
-    runtime.run(batches.of(batches.step))
+    for rows in sizes or (batches.step,):
+        runtime.run(batches.of(batches.most(rows)))
     return seconds(runtime, batches.of(batches.most(most)))
 
 

@@ -31,6 +31,7 @@ class Options:
         tf32: whether a GPU may round what it multiplies to TensorFloat-32.
         unproven_options: what to do where these make a session that neither the manifest nor an attestation proves.
         max_batch_rows: the largest batch to warm up for.
+        batch_sizes: the numbers of rows that a batch may have; empty is any.
         is_batch_given: whether somebody asked for just that; tuning may take a smaller one where nobody did.
         tuner: what chooses instances, threads and batch rows where they are not given; None: nothing is measured.
     """
@@ -43,6 +44,7 @@ class Options:
     tf32: bool = False
     unproven_options: Literal["refuse", "warn"] = "refuse"
     max_batch_rows: int = 32
+    batch_sizes: tuple[int, ...] = ()
     is_batch_given: bool = False
     tuner: Tuner | None = None
 
@@ -57,8 +59,9 @@ class Options:
             graph_optimization=settings.graph_optimization,
             tf32=settings.tf32,
             unproven_options=settings.unproven_options,
-            max_batch_rows=settings.max_batch_rows,
-            is_batch_given="max_batch_rows" in settings.model_fields_set,
+            max_batch_rows=max(settings.allowed_batch_sizes, default=settings.max_batch_rows),
+            batch_sizes=settings.allowed_batch_sizes,
+            is_batch_given=not {"max_batch_rows", "allowed_batch_sizes"}.isdisjoint(settings.model_fields_set),
             tuner=Tuner.of(settings),
         )
 

@@ -11,6 +11,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from kedge_server.addresses import Address, parse_address
 from kedge_server.version_policy import ALL, Label, VersionPolicy, parse_labels
 
+Rows = Annotated[int, Field(ge=1, le=65_536)]
+
 
 def _address(text: object) -> object:
     return parse_address(text) if isinstance(text, str) else text
@@ -18,6 +20,14 @@ def _address(text: object) -> object:
 
 def _names(text: object) -> object:
     return tuple(part.strip() for part in text.split(",") if part.strip()) if isinstance(text, str) else text
+
+
+def _sizes(text: object) -> object:
+    """Numbers of rows, ascending; what is none is pydantic's to tell."""
+    if not isinstance(text, str):
+        return text
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    return tuple(sorted({int(part) for part in parts})) if all(map(str.isdecimal, parts)) else parts
 
 
 def _policy(text: object) -> object:
@@ -36,6 +46,7 @@ FormatSetting = Literal[
 """The artifact names of the manifest, written out: importing them takes numpy, and `--help` takes none of it."""
 VersionsSetting = Annotated[VersionPolicy, BeforeValidator(_policy)]
 LabelsSetting = Annotated[tuple[Label, ...], BeforeValidator(_labels)]
+SizesSetting = Annotated[tuple[Rows, ...], BeforeValidator(_sizes)]
 NamesSetting = Annotated[tuple[str, ...], BeforeValidator(_names)]
 
 
@@ -121,8 +132,8 @@ class Settings(BaseModel):
         default=32,
         ge=1,
         le=65_536,
-        description="Rows of a batch of several requests. A larger request runs alone. Where it is not given, `--tune` "
-        "may take fewer.",
+        description="Rows of a batch. A larger request is split over the instances and put together again. Where it "
+        "is not given, `--tune` may take fewer.",
     )
     tune: Literal["off", "quick", "full"] = Field(
         default="quick",
@@ -148,12 +159,25 @@ class Settings(BaseModel):
         description="How long a batch waits for more requests, from its first one. 0: what waits while the instances "
         "are busy becomes the next batch, and nothing waits longer for it.",
     )
+    allowed_batch_sizes: SizesSetting = Field(
+        default=(),
+        description="Rows that a batch may have, separated by commas; others are filled up to the next one with copies "
+        "of their last row, and the largest is `--max-batch-rows`. Empty: any number. For runtimes that prepare "
+        "themselves for each new shape, GPUs above all.",
+    )
     queue_rows: int = Field(
         default=1024,
         ge=1,
         le=2**31 - 1,
         description="Rows that may wait for each model version, and the rows of a request at most. More is refused "
         "with RESOURCE_EXHAUSTED.",
+    )
+    queue_mb: int = Field(
+        default=256,
+        ge=1,
+        le=2**20,
+        description="What the inputs that wait for each model version may hold in memory, in MiB. More is refused with "
+        "RESOURCE_EXHAUSTED.",
     )
     required_models: NamesSetting = Field(
         default=(),

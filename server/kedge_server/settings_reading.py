@@ -14,7 +14,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from kedge_server.addresses import Address
-from kedge_server.settings import Settings
+from kedge_server.settings import Rows, Settings
 from kedge_server.version_policy import Label, VersionPolicy
 
 PREFIX = "KEDGE_"
@@ -147,7 +147,8 @@ def _expected(name: str) -> str:
     words: dict[Any, str] = {
         Address: "host:port", Path: "directory", Path | None: "directory",
         bool: "on|off", int: "integer", float: "number",
-        tuple[str, ...]: "names", VersionPolicy: "all|latest:N|specific:N,N", tuple[Label, ...]: "model:label=N,…",
+        tuple[str, ...]: "names", tuple[Rows, ...]: "rows",
+        VersionPolicy: "all|latest:N|specific:N,N", tuple[Label, ...]: "model:label=N,…",
     }  # fmt: skip
     return words.get(annotation) or "|".join(get_args(annotation))
 
@@ -158,7 +159,7 @@ def _shown(default: object) -> str:
     if isinstance(default, bool):
         return "on" if default else "off"
     if isinstance(default, tuple) and not isinstance(default, Address):
-        return ",".join(default) or "(empty)"
+        return ",".join(map(str, default)) or "(empty)"
     return f"{default:g}" if isinstance(default, float) else str(default)
 
 

@@ -71,7 +71,9 @@ def test_every_setting_can_come_from_the_environment():
         "KEDGE_LATENCY_BOUND_MS": "7.5",
         "KEDGE_STATE_DIR": "state",
         "KEDGE_BATCH_WINDOW_MS": "1.5",
+        "KEDGE_ALLOWED_BATCH_SIZES": "8, 1,4,4",
         "KEDGE_QUEUE_ROWS": "6",
+        "KEDGE_QUEUE_MB": "12",
         "KEDGE_REQUIRED_MODELS": "a, b",
         "KEDGE_INPUT_STATS": "reject",
         "KEDGE_INPUT_STATS_MARGIN": "0.2",
@@ -164,6 +166,8 @@ def test_a_boolean_that_says_yes_is_yes(word: str):
         ("--input-stats-margin", "inf", "finite"),
         ("--max-batch-rows", "1000000000", "less than or equal to 65536"),
         ("--queue-rows", "3000000000", "less than or equal to 2147483647"),
+        ("--allowed-batch-sizes", "x", "integer"),
+        ("--allowed-batch-sizes", "0", "greater than or equal to 1"),
     ],
 )
 def test_an_impossible_value_is_refused_with_its_names_and_what_is_expected(flag: str, value: str, expected: str):
