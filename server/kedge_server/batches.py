@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from kedge_bundle.errors import RunFailed
 from kedge_bundle.runtimes.base import Runtime
 from kedge_bundle.signature import Signature, Tensors
-from kedge_server.jobs import Job
+from kedge_server.jobs import Job, QueueLimits
 
 T = TypeVar("T")
 
@@ -19,6 +19,20 @@ T = TypeVar("T")
 def is_joinable(signature: Signature) -> bool:
     """Whether jobs of this model can share a run: every input and output has a free batch axis."""
     return all(spec.shape and spec.shape[0] is None for spec in (*signature.inputs, *signature.outputs))
+
+
+def batched(jobs: Sequence[Job[object]], limits: QueueLimits) -> Iterator[list[Job[object]]]:
+    """Jobs whose inputs differ in their number of rows only, as batches, in order; each is no larger than one."""
+    batch: list[Job[object]] = []
+    rows = 0
+    for job in jobs:
+        if batch and (not limits.is_joinable or rows + job.rows > limits.max_batch_rows):
+            yield batch
+            batch, rows = [], 0
+        batch.append(job)
+        rows += job.rows
+    if batch:
+        yield batch
 
 
 def run_joined(runtime: Runtime, jobs: Sequence[Job[Any]], rows: int, sizes: tuple[int, ...]) -> list[Tensors]:

@@ -15,6 +15,7 @@ import structlog
 from kedge_bundle.signature import Tensors, Violation
 from kedge_bundle.stats import StatViolation
 from kedge_server.errors import ModelFailed, ServingError
+from kedge_server.gathering import Gathering
 from kedge_server.jobs import USUAL_PRIORITY, Job
 from kedge_server.metrics import Metrics
 from kedge_server.models import ModelTable, ServedModel
@@ -79,6 +80,11 @@ class Pipeline:
         self.models = models
         self._metrics = metrics
         self._policy = policy
+        self._gathering = Gathering()
+
+    async def turn(self) -> None:
+        """To be awaited before each call that came by itself; see `gathering.py`."""
+        await self._gathering.turn()
 
     async def predict(
         self, protocol: Protocol, decode: Callable[[], Call], encode: Callable[[Answer], T], request_bytes: int = 0
@@ -113,6 +119,7 @@ class Pipeline:
             record.validate = time.perf_counter() - decoded_at
             report.raise_if_refused()
             job = self._job(call, model, report, record, encode)
+            self._gathering.is_useful = loaded.scheduler.is_quick
             try:
                 return await loaded.scheduler.run(job)
             finally:

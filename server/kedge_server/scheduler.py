@@ -15,7 +15,7 @@ import structlog
 
 from kedge_bundle.errors import DeviceLost, RunFailed
 from kedge_bundle.runtimes.base import Runtime
-from kedge_server.batches import Split, is_joinable, run_joined
+from kedge_server.batches import Split, batched, is_joinable, run_joined
 from kedge_server.errors import DeadlinePassed, ModelFailed, NotReady, QueueFull
 from kedge_server.jobs import Job, JobQueue, QueueLimits
 
@@ -27,6 +27,8 @@ _SMOOTHING = 0.1
 _SLOW_S = 2e-3
 _SLOW_RUNS = 10
 """So many runs of this length in a row are no hiccup of the machine: the model is not as quick as it was at load."""
+_RUNS_TO_KNOW, _SURELY = 10, 2.0
+"""How long a row takes is known after so many runs, and only roughly: refused is what would be late at twice the speed."""
 _RETRY_AFTER_S = (0.01, 30.0)
 
 
@@ -79,7 +81,9 @@ class Scheduler:
         self._runtimes = runtimes
         self._is_quick = is_quick and not limits.window_s
         self._slow_runs = 0
+        self._here: list[Job[object]] = []
         self._seconds_per_row = 0.0
+        self._runs = 0
         self._loop = asyncio.get_running_loop()
         # Daemons: a run that never ends must not keep a process alive that was told twice to stop.
         self._threads = [
@@ -126,7 +130,7 @@ class Scheduler:
         if self._has_given_up:
             raise self._not_ready()
         if self._is_quick and job.rows <= self._limits.max_batch_rows:
-            return self._run_here(job)
+            return await self._soon(job)
         if remaining is not None:
             self._check_can_be_met(remaining, job.priority)
         if self._most_rows is None or job.rows <= self._most_rows:
@@ -159,6 +163,7 @@ class Scheduler:
 
     async def close(self, timeout_s: float) -> None:
         """Run what waits, end the instances and free their runtimes; a run that takes longer is left alone."""
+        self._run_here()
         self._queue.close()
         end = time.monotonic() + timeout_s
         for thread in self._threads:
@@ -171,32 +176,35 @@ class Scheduler:
         """Run nothing any more, and free nothing: the device is lost. What waits, and what comes, is NotReady."""
         self._has_given_up = True
 
-    def _run_here(self, job: Job[T]) -> T:
-        """Run a job on the event loop, and stop doing so where it keeps holding the loop up."""
+    async def _soon(self, job: Job[T]) -> T:
+        """Run a job on the event loop, with those of all callers whose turn comes before the loop looks out again."""
         job.queued_at = time.perf_counter()
         job.is_taken = True
-        started = job.started_at = time.perf_counter()
-        try:
-            (outputs,) = run_joined(self._runtimes[0], [job], job.rows, self._limits.batch_sizes)
-        except Exception as error:  # noqa: BLE001 (a server outlives whatever a model does)
-            self._on_run(Run(job.rows, time.perf_counter() - started, is_ok=False))
-            raise self._failed(error) from None
-        job.ran_at = time.perf_counter()
-        seconds = job.ran_at - started
-        self._on_run(Run(job.rows, seconds, is_ok=True))
-        self._slow_runs = self._slow_runs + 1 if seconds > _SLOW_S else 0
-        if self._slow_runs == _SLOW_RUNS:
-            self._is_quick = False
-            _log.warning("left_the_event_loop", model=self._name, seconds=seconds)
-        result = job.complete(outputs)
-        job.completed_at = time.perf_counter()
-        return result
+        future: asyncio.Future[T] = self._loop.create_future()
+        job.future = future
+        self._here.append(job)  # type: ignore[arg-type]  # nobody looks at a result
+        if len(self._here) == 1:
+            self._loop.call_soon(self._run_here)
+        return await future
+
+    def _run_here(self) -> None:
+        """Run what has gathered, and stop doing so here where it keeps holding the loop up."""
+        jobs, self._here = [job for job in self._here if job.is_wanted], []
+        for batch in batched(jobs, self._limits):
+            finished = _Finished()
+            self._run(self._runtimes[0], batch, finished)
+            self._deliver(finished)
+            is_slow = any(run.seconds > _SLOW_S for run in finished.runs)
+            self._slow_runs = self._slow_runs + 1 if is_slow else 0
+            if self._slow_runs == _SLOW_RUNS:
+                self._is_quick = False
+                _log.warning("left_the_event_loop", model=self._name, seconds=finished.runs[0].seconds)
 
     def _check_can_be_met(self, remaining: float, priority: int) -> None:
         """Refuse a request at once that would still wait at its deadline."""
         before = self._queue.rows_before(priority)
         wait = before * self._seconds_per_row / self.instances
-        if wait > remaining:
+        if self._runs >= _RUNS_TO_KNOW and wait > _SURELY * remaining:
             raise DeadlinePassed(
                 f"the deadline is in {remaining * 1000:.0f} ms, and {before} rows wait that take {wait * 1000:.0f} ms"
             )
@@ -227,6 +235,7 @@ class Scheduler:
             if self._loop.is_closed():  # the process ends; nobody is left to be told
                 return
             self._loop.call_soon_threadsafe(self._deliver, finished)
+            del batch, finished  # while it waits for the next, an instance keeps nobody's inputs and answers alive
 
     def _run(self, runtime: Runtime, jobs: list[Job[object]], finished: _Finished) -> None:
         """Run jobs together; when that fails, each alone, so that a poisonous one harms only itself."""
@@ -281,6 +290,7 @@ class Scheduler:
     def _deliver(self, finished: _Finished) -> None:
         """Finish the futures of a batch, on the event loop's thread; those that were cancelled stay so."""
         for run in finished.runs:
+            self._runs += 1
             seconds_per_row = run.seconds / run.rows
             change = seconds_per_row - self._seconds_per_row
             self._seconds_per_row += change * (_SMOOTHING if self._seconds_per_row else 1.0)

@@ -30,5 +30,5 @@ SHORT = Lengths(
     identity_rows=5_000, requests=4_000, refusals=600, cancellations=30, mixed=1_500, swaps=3, reloads=8
 )  # fmt: skip
 LONG = Lengths(
-    identity_rows=100_000, requests=200_000, refusals=15_000, cancellations=2_000, mixed=50_000, swaps=20, reloads=200
+    identity_rows=100_000, requests=200_000, refusals=15_000, cancellations=500, mixed=50_000, swaps=20, reloads=200
 )

@@ -128,6 +128,7 @@ class OpenInferenceService:
 
     async def model_infer(self, data: bytes, context: Context) -> bytes:
         """Answer a ModelInferRequest."""
+        await self._pipeline.turn()
         call = InferCall(data, context.time_remaining())
         encode = within(call.encode, self._message_bytes)
         response, trailing = await self._pipeline.predict("open-inference", call.decode, encode, len(data))

@@ -69,6 +69,7 @@ class PredictionService:
 
     async def predict(self, data: bytes, context: Context) -> bytes:
         """Answer a PredictRequest."""
+        await self._pipeline.turn()
         call = PredictCall(data, context.time_remaining())
         encode = within(call.encode, self._message_bytes)
         response, metadata = await self._pipeline.predict("tensorflow-serving", call.decode, encode, len(data))
