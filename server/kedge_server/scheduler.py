@@ -28,7 +28,7 @@ _SLOW_S = 2e-3
 _SLOW_RUNS = 10
 """So many runs of this length in a row are no hiccup of the machine: the model is not as quick as it was at load."""
 _RUNS_TO_KNOW, _SURELY = 10, 2.0
-"""How long a row takes is known after so many runs, and only roughly: refused is what would be late at twice the speed."""
+"""What a row takes is known after so many runs, and only roughly: refused is what would be late at twice the speed."""
 _RETRY_AFTER_S = (0.01, 30.0)
 
 
