@@ -23,6 +23,12 @@ def trim() -> None:
         malloc_trim(0)
 
 
+def settle() -> None:
+    """Let the collector never look again at what there is now: it stays, and each look would hold everybody up."""
+    gc.collect()
+    gc.freeze()
+
+
 @contextmanager
 def importing() -> Iterator[None]:
     """While entered, modules are imported: a million objects that stay, which the collector need not look at.

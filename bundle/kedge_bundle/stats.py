@@ -24,7 +24,7 @@ once too often: pixels of 0…255 (standard deviation about 70) come out of a se
 """
 
 _REPORTED_FEATURES = 16
-_WIDE = 192
+_WIDE, _FEW = 3072, 8
 _LARGEST = float(np.finfo(np.float64).max)
 
 
@@ -240,15 +240,17 @@ class InputStats(BaseModel):
 def _folded(table: NDArray[np.generic], ufunc: np.ufunc) -> NDArray[np.generic]:
     """`ufunc.reduce(table, axis=0)` of (values, features): the least or the largest of each feature; NaN where one is.
 
-    Along rows of three channels numpy goes value by value; along rows of a hundred it is twenty times faster.
+    Along rows of three channels numpy goes value by value; along rows of some thousands it is fifty times faster.
     """
     values, features = table.shape
-    fold = _WIDE // features
-    whole = values // fold * fold if fold > 1 else 0
-    if not whole:
+    if features == 1:
+        return np.asarray(ufunc.reduce(table, axis=None)).reshape(1)
+    fold = min(values // _FEW, _WIDE // features)
+    if fold <= 1 or table.size < _WIDE:
         return np.asarray(ufunc.reduce(table, axis=0))
-    wide = ufunc.reduce(table[:whole].reshape(-1, fold * features), axis=0)
-    return np.asarray(ufunc.reduce(np.concatenate([wide.reshape(fold, features), table[whole:]]), axis=0))
+    whole = values // fold * fold
+    wide = ufunc.reduce(table[:whole].reshape(-1, fold * features), axis=0).reshape(fold, features)
+    return _folded(wide if whole == values else np.concatenate([wide, table[whole:]]), ufunc)
 
 
 def _of(seen: list[str], feature: int) -> str:

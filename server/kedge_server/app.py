@@ -14,6 +14,7 @@ import uvloop
 
 from kedge_bundle import __version__
 from kedge_bundle.errors import BundleError
+from kedge_bundle.memory import settle
 from kedge_bundle.stats import Limits
 from kedge_server.addresses import Address, check_free, why_not
 from kedge_server.admin import Admin
@@ -221,6 +222,7 @@ class App:
 
     def say_whether_ready(self) -> None:
         """Log what /readyz answers now that everything is loaded."""
+        settle()
         reasons = self._models.not_ready_reasons()
         if reasons:
             _log.warning("not_ready", reasons=reasons)
