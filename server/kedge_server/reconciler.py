@@ -283,9 +283,11 @@ class Reconciler:
         return fit[0] if fit else None
 
     def _is_needed(self, place: Place) -> bool:
-        """Whether the server was not ready without this version before, or has only just begun."""
-        known = [model for model in self._models.versions(place.name) if model.version == place.version]
-        return any(model.is_needed for model in known) or not self._is_started
+        """Whether the server was not ready without this version before, or has only just begun and has no other."""
+        known = self._models.versions(place.name)
+        if any(model.is_needed for model in known if model.version == place.version):
+            return True
+        return not self._is_started and all(model.state != "ready" for model in known)
 
     def _is_news(self, about: str, what: object) -> bool:
         """Whether something is otherwise than when it was last told."""

@@ -32,6 +32,7 @@ def alive() -> dict[str, int]:
     from kedge_server import jobs, pipeline, series, validation  # noqa: PLC0415 (as above)
 
     kinds = (jobs.Job, pipeline.Call, pipeline.Answer, series.CallRecord, validation.InputReport)
+    gc.unfreeze()  # the server lets the collector forget what it has loaded; here everything counts
     gc.collect()
     objects = gc.get_objects()
     counted = Counter(type(found).__name__ for found in objects if isinstance(found, kinds))

@@ -26,7 +26,7 @@ class LiveObjects:
     """The objects of requests' ways in a server that was started with `counting_command`.
 
     Args:
-        server: has one instance of one model, so that it may keep the last request that it has run.
+        server: has one instance of one model, and watches no repository: what it does beside requests is none of ours.
         ask: answers a small request.
     """
 
@@ -34,6 +34,7 @@ class LiveObjects:
         self._server = server
         self._ask = ask
         self._looks = itertools.count(1)
+        server.event("ready")  # what was there before is out of the collector's sight then
         ask()
         self._at_rest = self.now()
 

@@ -28,7 +28,7 @@ CODES = {"cancel": grpc.StatusCode.CANCELLED, "deadline": grpc.StatusCode.DEADLI
 
 @pytest.fixture(scope="module")
 def slow(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    flags = ("--instances", "1", "--queue-rows", str(2 * LONG_ROWS))
+    flags = ("--instances", "1", "--queue-rows", str(2 * LONG_ROWS), "--watch", "off")
     with running_server(models / "slow", *flags, command=counting_command(tmp_path_factory.mktemp("bin"))) as running:
         yield running
 
@@ -134,7 +134,7 @@ def test_before_it_came(slow: ServerProcess, live: LiveObjects):
 
 
 def test_while_nobody_reads_the_answer(models: Path, tmp_path: Path):
-    flags = ("--instances", "1")
+    flags = ("--instances", "1", "--watch", "off")
     with running_server(models / "wide", *flags, command=counting_command(tmp_path)) as server:
 
         def ask() -> None:
