@@ -272,7 +272,7 @@ class App:
 def _limits(settings: Settings) -> QueueLimits:
     return QueueLimits(
         queue_rows=settings.queue_rows,
-        max_batch_rows=max(settings.allowed_batch_sizes, default=settings.max_batch_rows),
+        max_batch_rows=settings.largest_batch_rows,
         window_s=settings.batch_window_ms / 1000,
         queue_bytes=settings.queue_mb << 20,
         batch_sizes=settings.allowed_batch_sizes,

@@ -3,6 +3,7 @@
 import threading
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -19,6 +20,16 @@ T = TypeVar("T")
 def is_joinable(signature: Signature) -> bool:
     """Whether jobs of this model can share a run: every input and output has a free batch axis."""
     return all(spec.shape and spec.shape[0] is None for spec in (*signature.inputs, *signature.outputs))
+
+
+def fitting(limits: QueueLimits, runtime: Runtime) -> QueueLimits:
+    """The limits as the artifact allows them: one whose batch is fixed takes that many rows, nothing more at a time."""
+    if not (limits.is_joinable and is_joinable(runtime.signature)):
+        return replace(limits, is_joinable=False, batch_sizes=())
+    if runtime.artifact.batch != "dynamic":
+        return replace(limits, max_batch_rows=runtime.artifact.batch, window_s=0.0, batch_sizes=())
+    most = min(limits.max_batch_rows, max(limits.batch_sizes, default=limits.max_batch_rows))
+    return replace(limits, max_batch_rows=most, batch_sizes=tuple(sorted(limits.batch_sizes)))
 
 
 def batched(jobs: Sequence[Job[object]], limits: QueueLimits) -> Iterator[list[Job[object]]]:

@@ -32,8 +32,7 @@ class Job(Generic[T]):
         rows: how many.
         complete: turns this job's outputs into its result; runs in the instance's thread. What it raises is the
             job's outcome.
-        future: owned by this job; finished at most once, on the event loop's thread. The scheduler makes it where it
-            is None and somebody has to wait.
+        future: owned by this job; finished at most once, on the event loop's thread. Whoever waits for it makes it.
         deadline: in `time.monotonic()` seconds.
         priority: lower goes first.
         is_taken: whether an instance has it.
@@ -59,6 +58,16 @@ class Job(Generic[T]):
         """Whether anybody still waits for the result: neither cancelled nor out of time."""
         is_over = self.future is not None and self.future.done()
         return not is_over and (self.deadline is None or time.monotonic() < self.deadline)
+
+    def finish(self, result: T) -> None:
+        """Hand the result to whoever waits; one that was cancelled, or is done, stays so."""
+        if self.future is not None and not self.future.done():
+            self.future.set_result(result)
+
+    def fail(self, error: Exception) -> None:
+        """Raise the error where the job is waited for; as `finish`."""
+        if self.future is not None and not self.future.done():
+            self.future.set_exception(error)
 
     @property
     def nbytes(self) -> int:

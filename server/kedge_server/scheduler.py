@@ -8,18 +8,19 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import structlog
 
 from kedge_bundle.errors import DeviceLost, RunFailed
 from kedge_bundle.runtimes.base import Runtime
-from kedge_server.batches import Split, batched, is_joinable, run_joined
+from kedge_server.batches import Split, batched, fitting, run_joined
 from kedge_server.errors import DeadlinePassed, ModelFailed, NotReady, QueueFull
 from kedge_server.jobs import Job, JobQueue, QueueLimits
 
 T = TypeVar("T")
+R = TypeVar("R")
 _log = structlog.get_logger("kedge.scheduler")
 
 THREAD_PREFIX = "kedge "
@@ -73,8 +74,7 @@ class Scheduler:
         is_quick: bool = False,
     ) -> None:
         self._name = name
-        self._limits = _fitting(limits, runtimes[0])
-        self._most_rows = self._limits.max_batch_rows if self._limits.is_joinable else None
+        self._limits = fitting(limits, runtimes[0])
         self._on_run = on_run
         self._has_given_up = False
         self._queue = JobQueue(self._limits)
@@ -133,27 +133,26 @@ class Scheduler:
             return await self._soon(job)
         if remaining is not None:
             self._check_can_be_met(remaining, job.priority)
-        if self._most_rows is None or job.rows <= self._most_rows:
-            job.future = self._loop.create_future()
-            await self._queued([job], remaining)
-            return job.future.result()
-        split = Split(job, self._most_rows)
-        for part in split.parts:
-            part.future = self._loop.create_future()
+        if not self._limits.is_joinable or job.rows <= self._limits.max_batch_rows:
+            (result,) = await self._queued([job], remaining)
+            return result
+        split = Split(job, self._limits.max_batch_rows)
         try:
             await self._queued(split.parts, remaining)
         finally:
             split.note_times()
         return split.result()
 
-    async def _queued(self, jobs: Sequence[Job[Any]], remaining: float | None) -> None:
-        """Queue the jobs of one request, all or none, and wait until they are done; raises what the first raised."""
-        futures = [job.future for job in jobs if job.future is not None]
+    async def _queued(self, jobs: Sequence[Job[R]], remaining: float | None) -> list[R]:
+        """Queue the jobs of one request, all or none, and wait for their results; raises what the first raised."""
+        futures: list[asyncio.Future[R]] = [self._loop.create_future() for _ in jobs]
+        for job, future in zip(jobs, futures, strict=True):
+            job.future = future
         timer = None if remaining is None else self._loop.call_later(remaining, self._expire, jobs)
         try:
             if not self._queue.put(*jobs):
                 raise self._queue_full(sum(job.rows for job in jobs))
-            await (futures[0] if len(futures) == 1 else asyncio.gather(*futures))
+            return [await futures[0]] if len(futures) == 1 else await asyncio.gather(*futures)
         finally:
             if timer is not None:
                 timer.cancel()
@@ -212,8 +211,7 @@ class Scheduler:
     def _expire(self, jobs: Sequence[Job[Any]]) -> None:
         where = "while the model ran" if any(job.is_taken for job in jobs) else "in the queue"
         for job in jobs:
-            if job.future is not None and not job.future.done():
-                job.future.set_exception(DeadlinePassed(f"the deadline passed {where}"))
+            job.fail(DeadlinePassed(f"the deadline passed {where}"))
 
     def _queue_full(self, rows: int) -> QueueFull:
         waiting = self._queue.rows
@@ -296,18 +294,6 @@ class Scheduler:
             self._seconds_per_row += change * (_SMOOTHING if self._seconds_per_row else 1.0)
             self._on_run(run)
         for job, result in finished.results:
-            if job.future is not None and not job.future.done():
-                job.future.set_result(result)
+            job.finish(result)
         for job, error in finished.errors:
-            if job.future is not None and not job.future.done():
-                job.future.set_exception(error)
-
-
-def _fitting(limits: QueueLimits, runtime: Runtime) -> QueueLimits:
-    """The limits as the artifact allows them: one whose batch is fixed takes that many rows, nothing more at a time."""
-    if not (limits.is_joinable and is_joinable(runtime.signature)):
-        return replace(limits, is_joinable=False, batch_sizes=())
-    if runtime.artifact.batch != "dynamic":
-        return replace(limits, max_batch_rows=runtime.artifact.batch, window_s=0.0, batch_sizes=())
-    most = min(limits.max_batch_rows, max(limits.batch_sizes, default=limits.max_batch_rows))
-    return replace(limits, max_batch_rows=most, batch_sizes=tuple(sorted(limits.batch_sizes)))
+            job.fail(error)

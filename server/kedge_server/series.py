@@ -133,7 +133,6 @@ class Series:
         self.requests: defaultdict[tuple[str, str], int] = defaultdict(int)
         self.durations = {protocol: Histogram(Histogram.LATENCY_S) for protocol in PROTOCOLS}
         self.phases = {phase: Histogram(Histogram.LATENCY_S) for phase in PHASES}
-        self._in_turn = tuple(self.phases.values())
         self.batch_rows = Histogram(Histogram.BATCH_ROWS)
         self.rejections: defaultdict[str, int] = defaultdict(int)
         self.input_values: defaultdict[str, int] = defaultdict(int)
@@ -167,7 +166,7 @@ class Series:
         self.requests[record.protocol, record.code] += 1
         self.durations[record.protocol].observe(seconds)
         phases = (record.decode, record.validate, record.queue, record.run, record.encode)
-        for histogram, phase_seconds in zip(self._in_turn, phases, strict=True):
+        for histogram, phase_seconds in zip(self.phases.values(), phases, strict=True):
             if phase_seconds < 0:
                 break
             histogram.observe(phase_seconds)

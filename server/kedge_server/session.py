@@ -59,7 +59,7 @@ class Options:
             graph_optimization=settings.graph_optimization,
             tf32=settings.tf32,
             unproven_options=settings.unproven_options,
-            max_batch_rows=max(settings.allowed_batch_sizes, default=settings.max_batch_rows),
+            max_batch_rows=settings.largest_batch_rows,
             batch_sizes=settings.allowed_batch_sizes,
             is_batch_given=not {"max_batch_rows", "allowed_batch_sizes"}.isdisjoint(settings.model_fields_set),
             tuner=Tuner.of(settings),

@@ -18,15 +18,20 @@ def _address(text: object) -> object:
     return parse_address(text) if isinstance(text, str) else text
 
 
+def _listed(text: str) -> tuple[str, ...]:
+    """What stands between the commas, without spaces; nothing that is empty."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def _names(text: object) -> object:
-    return tuple(part.strip() for part in text.split(",") if part.strip()) if isinstance(text, str) else text
+    return _listed(text) if isinstance(text, str) else text
 
 
 def _sizes(text: object) -> object:
     """Numbers of rows, ascending; what is none is pydantic's to tell."""
     if not isinstance(text, str):
         return text
-    parts = [part.strip() for part in text.split(",") if part.strip()]
+    parts = _listed(text)
     return tuple(sorted({int(part) for part in parts})) if all(map(str.isdecimal, parts)) else parts
 
 
@@ -223,3 +228,8 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least severe event that is logged."
     )
+
+    @property
+    def largest_batch_rows(self) -> int:
+        """Rows of the largest batch: of the sizes that are allowed, where only some are."""
+        return max(self.allowed_batch_sizes, default=self.max_batch_rows)

@@ -131,11 +131,7 @@ def _handler(method: MethodDescriptor, answer: Answering) -> "grpc.RpcMethodHand
     if isinstance(answer, RawStream):
         return grpc.stream_stream_rpc_method_handler(guarded(answer.answer, method.full_name))
     if method.server_streaming:
-        streamed = _stream(method, answer)
-        make = (
-            grpc.stream_stream_rpc_method_handler if method.client_streaming else grpc.unary_stream_rpc_method_handler
-        )
-        return make(guarded_stream(streamed, method.full_name))
+        return grpc.unary_stream_rpc_method_handler(guarded_stream(_stream(method, answer), method.full_name))
     return grpc.unary_unary_rpc_method_handler(guarded(_unary(method, answer), method.full_name))
 
 
@@ -155,8 +151,6 @@ def _unary(method: MethodDescriptor, answer: Answering) -> Callable[[Any, Contex
 
 
 def _stream(method: MethodDescriptor, answer: Answering) -> Callable[[Any, Context], AsyncIterator[bytes]]:
-    if isinstance(answer, Refused):
-        return _refusing_stream(answer.why)
     if not isinstance(answer, Stream):
         raise TypeError(f"{method.full_name} answers with a stream")
     request_type = GetMessageClass(method.input_type)
@@ -171,14 +165,5 @@ def _stream(method: MethodDescriptor, answer: Answering) -> Callable[[Any, Conte
 def _refusing(why: str) -> Callable[[Any, Context], Awaitable[bytes]]:
     async def refuse(_request: object, _context: Context) -> NoReturn:
         raise NotSupported(why)
-
-    return refuse
-
-
-def _refusing_stream(why: str) -> Callable[[Any, Context], AsyncIterator[bytes]]:
-    async def refuse(_request: object, _context: Context) -> AsyncIterator[bytes]:
-        if why:
-            raise NotSupported(why)
-        yield b""  # makes this a stream, which is what its handler has to be
 
     return refuse
