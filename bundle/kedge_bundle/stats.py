@@ -6,7 +6,7 @@ model or from the user's data; the comparison is used by the server at its bound
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ once too often: pixels of 0…255 (standard deviation about 70) come out of a se
 
 _REPORTED_FEATURES = 16
 _WIDE, _FEW = 3072, 8
-_CHANNELS, _PIXELS = 4, 128
+_CHANNELS, _PIXELS = 4, 16
 _LARGEST = float(np.finfo(np.float64).max)
 
 
@@ -57,6 +57,15 @@ class StatViolation:
         """A sentence for the caller: input, feature, value and what training saw."""
         where = f"input '{self.input}', feature {self.feature}"
         return f"{where}: {self.value:.6g} ({self.kind}); training saw {self.expected}"
+
+
+class _Bounds(NamedTuple):
+    """Each feature's least and largest value that is no violation; the two that are within those of every feature."""
+
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    highest_low: float
+    lowest_high: float
 
 
 class InputStats(BaseModel):
@@ -130,18 +139,18 @@ class InputStats(BaseModel):
         return self.features in (1, table.shape[1]) and self._is_clean(table, limits)
 
     @cached_property
-    def _bounds_by_limits(self) -> dict[Limits, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    def _bounds_by_limits(self) -> dict[Limits, _Bounds]:
         """The bounds that were worked out already: a server has one set of limits, and asks with every request."""
         return {}
 
-    def _bounds(self, limits: Limits) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _bounds(self, limits: Limits) -> _Bounds:
         """The least and the largest value of each feature that is no violation."""
         known = self._bounds_by_limits
         if limits not in known:
             known[limits] = self._work_out_bounds(limits)
         return known[limits]
 
-    def _work_out_bounds(self, limits: Limits) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _work_out_bounds(self, limits: Limits) -> _Bounds:
         stats = self._arrays
         low, high = np.full(self.features, -np.inf), np.full(self.features, np.inf)
         if "min" in stats:
@@ -150,7 +159,8 @@ class InputStats(BaseModel):
         if "mean" in stats:
             near_low, near_high = self._near(limits)
             low, high = np.maximum(low, near_low), np.minimum(high, near_high)
-        return np.maximum(low, -_LARGEST), np.minimum(high, _LARGEST)  # infinity is never within
+        low, high = np.maximum(low, -_LARGEST), np.minimum(high, _LARGEST)  # infinity is never within
+        return _Bounds(low, high, float(low.max()), float(high.min()))
 
     def _near(self, limits: Limits) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The least and the largest value that is no z-score violation.
@@ -166,37 +176,44 @@ class InputStats(BaseModel):
 
     def _is_clean(self, table: NDArray[np.generic], limits: Limits) -> bool:
         """The common case, in two passes over the values: everything finite, within bounds, not collapsed."""
-        low, high = self._bounds(limits)
+        bounds = self._bounds(limits)
+        low, high = bounds.low, bounds.high
         if len(table) < SPREAD_MIN_VALUES:  # NaN is within no bounds
             values: NDArray[Any] = table
             return bool(np.count_nonzero((values >= low) & (values <= high)) == table.size)
-        if table.shape[1] <= _CHANNELS and self._is_plainly_clean(table, low, high):
+        if table.shape[1] <= _CHANNELS and self._is_plainly_clean(table, bounds):
             return True
         least, largest = (_folded(table, ufunc).astype(np.float64) for ufunc in (np.minimum, np.maximum))
         inside = np.count_nonzero((least >= low) & (largest <= high)) == least.size
         return inside and not self._collapsed(len(table), largest - least).any()
 
-    def _is_plainly_clean(
-        self, table: NDArray[np.generic], low: NDArray[np.float64], high: NDArray[np.float64]
-    ) -> bool:
-        """The common image: all channels within the bounds of each, and some of its pixels differ enough already."""
-        if not (table.min() >= low.max() and table.max() <= high.min()):
+    def _is_plainly_clean(self, table: NDArray[np.generic], bounds: _Bounds) -> bool:
+        """The common image: all channels within the bounds of each, and a few of its pixels differ enough already.
+
+        Plain numbers where there are few: a call into numpy costs more than to look at sixteen of them.
+        """
+        if not (bounds.highest_low <= float(table.min()) and float(table.max()) <= bounds.lowest_high):
             return False
-        pixels = table[:: max(len(table) // _PIXELS, 1)]
-        spread = pixels.max(axis=0).astype(np.float64) - pixels.min(axis=0)
-        return not self._collapsed(len(table), spread).any()
+        channels: list[tuple[Any, ...]] = list(zip(*table[:: len(table) // _PIXELS].tolist(), strict=True))
+        least = self._least_spread * len(channels) if self.features == 1 else self._least_spread
+        return all(max(values) - min(values) >= wanted for values, wanted in zip(channels, least, strict=True))
 
     def _collapsed(self, values: int, spread: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Which features vary far less within this request than they did in training."""
         if values < SPREAD_MIN_VALUES:
             return np.zeros(spread.shape, np.bool_)
-        return np.broadcast_to(self._usual_spread > 0, spread.shape) & (spread < SPREAD_RATIO * self._usual_spread)
+        return spread < np.array(self._least_spread)
 
     @cached_property
     def _usual_spread(self) -> NDArray[np.float64]:
         """Training's standard deviation; where only the range is known, that of a uniform draw from it."""
         stats = self._arrays
         return stats["std"] if "std" in stats else (stats["max"] - stats["min"]) / np.sqrt(12)
+
+    @cached_property
+    def _least_spread(self) -> tuple[float, ...]:
+        """How much each feature must vary within a request of many values."""
+        return tuple((SPREAD_RATIO * self._usual_spread).tolist())
 
     @cached_property
     def _usable_std(self) -> NDArray[np.float64]:

@@ -61,11 +61,12 @@ def run_joined(runtime: Runtime, jobs: Sequence[Job[Any]], rows: int, sizes: tup
     filled = _filled(rows, sizes)
     if len(jobs) == 1 and filled == rows:
         return [runtime.run(jobs[0].inputs)]
-    joined = {
-        name: np.concatenate([job.inputs[name] for job in jobs] + [_repeated(jobs[-1].inputs[name], filled - rows)])
-        for name in jobs[0].inputs
-    }
-    outputs = runtime.run(joined)
+    joined = {name: [job.inputs[name] for job in jobs] for name in jobs[0].inputs}
+    if filled > rows:
+        for arrays in joined.values():
+            # The last row again: what the model has to answer anyway can harm nothing.
+            arrays.append(np.repeat(arrays[-1][-1:], filled - rows, axis=0))
+    outputs = runtime.run({name: _joined(arrays, filled) for name, arrays in joined.items()})
     for name, array in outputs.items():
         if array.shape[0] != filled:
             raise RunFailed(f"the output '{name}' came with {array.shape[0]} rows for {filled}")
@@ -83,9 +84,17 @@ def _filled(rows: int, sizes: tuple[int, ...]) -> int:
     return sizes[place] if place < len(sizes) else rows
 
 
-def _repeated(array: NDArray[np.generic], rows: int) -> NDArray[np.generic]:
-    """The last row so many times: what the model has to answer anyway can harm nothing."""
-    return np.broadcast_to(array[-1:], (rows, *array.shape[1:]))
+def _joined(arrays: list[NDArray[Any]], rows: int) -> NDArray[Any]:
+    """The rows of all arrays in one, which may be read-only.
+
+    numpy gives Python's lock away for each array that it copies, and an instance would have to wait for it as often;
+    bytes are joined under the lock, or from a megabyte upwards without it, once.
+    """
+    first = arrays[0]
+    if first.dtype == object:
+        return np.concatenate(arrays)
+    data = b"".join([np.ascontiguousarray(array).data for array in arrays])
+    return np.frombuffer(data, first.dtype).reshape(rows, *first.shape[1:])
 
 
 class Split(Generic[T]):

@@ -98,7 +98,7 @@ def instance_counts(cores: int, threads: int, mode: Mode) -> tuple[int, ...]:
 
 def batch_sizes(most: int, mode: Mode) -> tuple[int, ...]:
     """Rows of a batch worth trying."""
-    sizes = {1, 8} if mode == "quick" else _powers_of_two(most)
+    sizes = {1, 4, 8} if mode == "quick" else _powers_of_two(most)
     return tuple(sorted({size for size in sizes if size < most} | {most}))
 
 

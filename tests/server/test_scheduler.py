@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from kedge_bundle.runtimes.onnx import OnnxRuntime
-from kedge_bundle.signature import Signature, Tensors, TensorSpec
+from kedge_bundle.signature import Tensors
 from kedge_bundle.store import Bundle
-from kedge_server.batches import is_joinable
 from kedge_server.errors import DeadlinePassed, ModelFailed, QueueFull
 from kedge_server.jobs import USUAL_PRIORITY, Job, QueueLimits
 from kedge_server.scheduler import Run, Scheduler
@@ -352,17 +351,6 @@ def test_a_model_with_a_fixed_batch_runs_each_request_alone(bundles: Bundles):
 
     limits = QueueLimits(queue_rows=1000, max_batch_rows=64, window_s=0.05)
     assert play(bundles["fixed"], story, limits) == [2] * 5
-
-
-def test_joinable_means_a_free_batch_axis_everywhere():
-    def signature(*shapes: tuple[int | None, ...]) -> Signature:
-        specs = [TensorSpec(name=f"t{i}", dtype="float32", shape=shape) for i, shape in enumerate(shapes)]
-        return Signature(inputs=tuple(specs[:-1]), outputs=(specs[-1],))
-
-    assert is_joinable(signature((None, 3), (None,)))
-    assert not is_joinable(signature((None, 3), (3,)))
-    assert not is_joinable(signature((None, 3), (), (None, 1)))
-    assert not is_joinable(signature((2, 3), (None, 1)))
 
 
 def test_a_quick_model_runs_on_the_event_loop_and_its_poison_harms_only_its_sender(bundles: Bundles):

@@ -68,8 +68,8 @@ def test_what_is_tried_fits_the_cores():
 
 
 def test_batches_of_a_few_sizes_are_tried_and_the_largest_always():
-    assert batch_sizes(32, "quick") == (1, 8, 32)
-    assert batch_sizes(5, "quick") == (1, 5)
+    assert batch_sizes(32, "quick") == (1, 4, 8, 32)
+    assert batch_sizes(5, "quick") == (1, 4, 5)
     assert batch_sizes(1, "full") == (1,)
     assert batch_sizes(20, "full") == (1, 2, 4, 8, 16, 20)
 
