@@ -15,7 +15,7 @@ import uvloop
 
 from kedge_bundle import __version__
 from kedge_bundle.errors import BundleError
-from kedge_bundle.memory import settle
+from kedge_bundle.memory import give_back_large_blocks, settle
 from kedge_bundle.stats import Limits
 from kedge_server.addresses import Address, check_free, why_not
 from kedge_server.admin import Admin
@@ -66,6 +66,7 @@ def serve(settings: Settings) -> int:
     """Serve until a signal comes, and return the exit code."""
     configure_logs(settings.log_format, settings.log_level)
     sys.setswitchinterval(_SWITCH_S)
+    give_back_large_blocks()
     _log.info("starting", kedge=__version__, pid=os.getpid(), repository=str(settings.repository))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
@@ -133,7 +134,7 @@ class App:
         self._following: asyncio.Task[None] | None = None
         self._pages: HttpPages | None = None
         message_bytes = settings.max_message_mb << 20
-        self._server = new_server(message_bytes)
+        self._server = new_server(message_bytes, settings.queue_rows)
         add_services(
             self._server,
             Pipeline(self._models, self._metrics, _policy(settings)),
@@ -143,6 +144,7 @@ class App:
             server_version=__version__,
             max_rows=settings.queue_rows,
             message_bytes=message_bytes,
+            unread_bytes=settings.unread_mb << 20,
         )
 
     @property

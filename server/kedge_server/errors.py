@@ -3,7 +3,7 @@
     client -> decode -> find the model -> validate -> queue -> run -> check -> encode -> client
                 |             |              |          |       |       |
            InvalidInput  ModelNotFound  InvalidInput    |   ModelFailed ModelFailed AnswerTooLarge
-           NotSupported  NotReady                   QueueFull
+           NotSupported  NotReady                   QueueFull                     AnswersUnread
                                                     DeadlinePassed
                                                     NotReady (draining, device lost)
 
@@ -82,6 +82,13 @@ class AnswerTooLarge(ServingError):
 
     code = "RESOURCE_EXHAUSTED"
     reason = "answer_too_large"
+
+
+class AnswersUnread(ServingError):
+    """The caller leaves earlier answers unread; asking again helps once they are."""
+
+    code = "RESOURCE_EXHAUSTED"
+    reason = "answers_unread"
 
 
 class ModelFailed(ServingError):

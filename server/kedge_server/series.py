@@ -7,6 +7,7 @@ from typing import get_args
 
 from kedge_bundle.stats import Kind
 from kedge_server.errors import (
+    AnswersUnread,
     AnswerTooLarge,
     DeadlinePassed,
     InvalidInput,
@@ -33,7 +34,10 @@ _CANCELLED: Outcome = ("CANCELLED", "cancelled")
 _FAULT: Outcome = (ServingError.code, ServingError.reason)
 OUTCOMES: tuple[Outcome, ...] = (
     ("OK", ""),
-    *((error.code, error.reason) for error in (InvalidInput, QueueFull, AnswerTooLarge, DeadlinePassed, ModelFailed)),
+    *(
+        (error.code, error.reason)
+        for error in (InvalidInput, QueueFull, AnswerTooLarge, AnswersUnread, DeadlinePassed, ModelFailed)
+    ),
     _CANCELLED,
     _FAULT,
 )

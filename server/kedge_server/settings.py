@@ -221,6 +221,13 @@ class Settings(BaseModel):
         default=30.0, ge=0, le=3600, description="How long requests in flight have to end after SIGTERM."
     )
     max_message_mb: int = Field(default=64, ge=1, le=2047, description="The largest gRPC message, either way, in MiB.")
+    unread_mb: int = Field(
+        default=256,
+        ge=1,
+        le=2**20,
+        description="What a connection may leave unread of its answers, in MiB; gRPC keeps them in memory. Further "
+        "answers of more than 64 KiB are refused with RESOURCE_EXHAUSTED, and a stream is not read further.",
+    )
     reflection: bool = Field(default=True, description="Whether gRPC server reflection is on: `on` or `off`.")
     log_format: Literal["auto", "json", "text"] = Field(
         default="auto", description="`auto`: text on a terminal, JSON lines elsewhere. Logs go to standard error."

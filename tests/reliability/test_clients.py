@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
 
@@ -23,6 +24,9 @@ UNREAD_CALLS, UNREAD_ROWS = 12, 16
 """Answers of 4 MB each."""
 
 GROWTH_MB = 16.0
+ANSWERED_AT_ONCE = 16
+"""Of four rows each: by two instances with batches of 32 rows."""
+STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
 
 
 @pytest.fixture
@@ -37,10 +41,10 @@ def ask(server: ServerProcess) -> None:
         assert client.predict("wide", {"x": np.ones((1, 1), np.float32)}, timeout_s=20)["y"].shape == (1, 65_536)
 
 
-def wait_answered(server: ServerProcess, requests: int) -> None:
+def wait_ended(server: ServerProcess, requests: int) -> None:
     end = time.monotonic() + 20
-    while ended_with(server)["OK"] < requests:
-        assert time.monotonic() < end, f"{ended_with(server)['OK']} of {requests} were answered"
+    while ended_with(server).total() < requests:
+        assert time.monotonic() < end, f"{ended_with(server)} of {requests} have ended"
         time.sleep(0.02)
 
 
@@ -98,19 +102,66 @@ def test_a_client_that_does_not_read_keeps_nobody_from_their_answers(wide: Serve
         with RawConnection(wide.grpc) as connection:
             for _ in range(UNREAD_CALLS):
                 connection.call(infer_request("wide", np.ones((UNREAD_ROWS, 1))))
-            wait_answered(wide, 1 + number * UNREAD_CALLS + 5 * (number - 1))
+            wait_ended(wide, 1 + number * UNREAD_CALLS + 5 * (number - 1))
             for _ in range(5):
                 ask(wide)
             resident_mb.append(settled(wide).resident_mb)
-    assert resident_mb[-1] - resident_mb[0] < UNREAD_CALLS * UNREAD_ROWS / 4, resident_mb
+    assert resident_mb[-1] - resident_mb[0] < GROWTH_MB, resident_mb
     assert_it_adds_up(wide)
+
+
+def test_what_a_client_leaves_unread_is_bounded_and_refused_in_words(models: Path):
+    with running_server(models / "wide", "--unread-mb", "8", "--instances", "2") as server:
+        ask(server)  # large answers are counted from the first one on
+        before = settled(server)
+        for number in range(1, 3):  # the second finds what the runtime keeps for its largest batch
+            with RawConnection(server.grpc) as connection:
+                for _ in range(80):
+                    connection.call(infer_request("wide", np.ones((4, 1))))  # answers of 1 MB
+                wait_ended(server, 81 * number)
+                ask(server)  # another connection gets what it asks for
+                answered = ended_with(server)["OK"] - number - 1
+                assert 7 * number <= answered <= (7 + ANSWERED_AT_ONCE) * number  # each a little more than 1 MB
+                assert ended_with(server)["RESOURCE_EXHAUSTED"] == 80 * number - answered
+                if number == 2:
+                    unread = settled(server)
+                    assert unread.resident_mb - before.resident_mb < 8 + ANSWERED_AT_ONCE + GROWTH_MB
+            before = settled(server)
+        refused = server.metric("kedge_rejections_total", model="wide", version="1", reason="answers_unread")
+        assert refused == ended_with(server)["RESOURCE_EXHAUSTED"]
+        assert_it_adds_up(server)
+
+
+def test_a_connection_that_has_read_is_answered_again(models: Path):
+    with running_server(models / "wide", "--unread-mb", "1") as server, Client(server.grpc) as client:
+        for _ in range(20):
+            assert client.predict("wide", {"x": np.ones((8, 1), np.float32)})["y"].shape == (8, 65_536)  # 2 MB
+        assert ended_with(server)["OK"] == ended_with(server).total() == 20
+
+
+def test_a_stream_that_is_not_read_is_not_served_further(models: Path):
+    def requests() -> Iterator[bytes]:
+        for _ in range(200):
+            yield infer_request("wide", np.ones((4, 1)))
+
+    with running_server(models / "wide", "--unread-mb", "8") as server:
+        before = settled(server)
+        with grpc.insecure_channel(server.grpc, options=[("grpc.max_receive_message_length", -1)]) as channel:
+            answers = channel.stream_stream(STREAM)(requests())
+            time.sleep(1.0)
+            waiting = ended_with(server)["OK"]
+            assert 8 <= waiting <= 32
+            assert settled(server).resident_mb - before.resident_mb < 32 + GROWTH_MB
+            assert sum(1 for _ in answers) == 200  # and goes on as soon as it is
+        assert_no_more(server, before, GROWTH_MB)
+        assert_it_adds_up(server)
 
 
 def test_a_client_that_does_not_read_holds_no_stop_up(wide: ServerProcess):
     with RawConnection(wide.grpc) as connection:
         for _ in range(UNREAD_CALLS):
             connection.call(infer_request("wide", np.ones((UNREAD_ROWS, 1))))
-        wait_answered(wide, 1 + UNREAD_CALLS)
+        wait_ended(wide, 1 + UNREAD_CALLS)
         started = time.monotonic()
         assert wide.stop() == 0
         assert time.monotonic() - started < 5

@@ -74,7 +74,8 @@ def test_every_outcome_of_a_model_is_there_at_zero_before_it_happens(tmp_path: P
 
     samples = asyncio.run(story())
     found = {(labels.get("model"), labels[key]) for labels, _ in samples for key in ("reason", "code") if key in labels}
-    reasons = {"invalid_input", "queue_full", "answer_too_large", "deadline", "cancelled", "model_failed", "internal"}
+    reasons = {"invalid_input", "queue_full", "answer_too_large", "answers_unread", "deadline", "cancelled"}
+    reasons |= {"model_failed", "internal"}
     codes = {"OK", "INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "CANCELLED", "INTERNAL"}
     reasons_nowhere = {"invalid_input", "not_found", "not_ready", "not_supported", "internal"}
     codes_nowhere = {"INVALID_ARGUMENT", "NOT_FOUND", "UNAVAILABLE", "UNIMPLEMENTED", "INTERNAL"}

@@ -83,6 +83,7 @@ def test_every_setting_can_come_from_the_environment():
         "KEDGE_ON_DEVICE_ERROR": "exit",
         "KEDGE_DRAIN_TIMEOUT_S": "2.5",
         "KEDGE_MAX_MESSAGE_MB": "8",
+        "KEDGE_UNREAD_MB": "9",
         "KEDGE_REFLECTION": "off",
         "KEDGE_LOG_FORMAT": "text",
         "KEDGE_LOG_LEVEL": "debug",

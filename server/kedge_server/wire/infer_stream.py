@@ -15,8 +15,9 @@ from kedge_server.wire.status import Context
 
 ORDER_KEY, ANY_ORDER = "kedge-order", "any"
 
-_MOST_WAITING = 256
-"""Requests of one stream that may wait for their answers; the next one is read when one of them has it."""
+_FIRST_WAITING, _MOST_WAITING = 16, 256
+"""Requests of one stream that may wait for their answers; the next one is read when one of them has it. Fewer until it
+is known how large the answers are, and where they are so large that the caller might not read them all."""
 
 _Writing = asyncio.Queue["asyncio.Task[Answered] | None"]
 
@@ -35,16 +36,25 @@ class InferStream:
         answer: gives the bytes of a ModelStreamInferResponse to those of a ModelInferRequest; raises nothing.
         models: told of a drain, which ends the stream: whatever was read is answered, then UNAVAILABLE.
         context: of the call.
+        unread_bytes: what answers that are not sent yet may hold in memory; one may be larger.
     """
 
-    def __init__(self, answer: Callable[[bytes], Awaitable[Answered]], models: ModelTable, context: Context) -> None:
+    def __init__(
+        self,
+        answer: Callable[[bytes], Awaitable[Answered]],
+        models: ModelTable,
+        context: Context,
+        unread_bytes: int,
+    ) -> None:
         self._answer = answer
         self._models = models
         self._context = context
+        self._unread_bytes = unread_bytes
+        self._most_waiting, self._largest = _FIRST_WAITING, 0
         asked = dict(context.invocation_metadata() or ())
         self._is_ordered = asked.get(ORDER_KEY) != ANY_ORDER
         self._is_immediate = False
-        self._room = asyncio.Semaphore(_MOST_WAITING)
+        self._room = asyncio.Event()
         self._waiting: set[asyncio.Task[Answered]] = set()
         self._writing: _Writing = asyncio.Queue()
         self._nothing_waits = asyncio.Event()
@@ -79,7 +89,9 @@ class InferStream:
                 self._is_immediate = answered.is_immediate
                 await self._context.write(answered.data)
                 continue
-            await self._room.acquire()
+            while len(self._waiting) >= self._most_waiting:
+                self._room.clear()
+                await self._room.wait()
             task = asyncio.ensure_future(self._answer(data))
             self._waiting.add(task)
             self._nothing_waits.clear()
@@ -94,9 +106,15 @@ class InferStream:
             answered = await task
             await self._context.write(answered.data)
             self._waiting.discard(task)
+            self._note_size(len(answered.data))
             if not self._waiting:
                 self._nothing_waits.set()
-            self._room.release()
+            self._room.set()
+
+    def _note_size(self, size: int) -> None:
+        """Let no more wait than may be kept of answers as large as the largest was."""
+        self._largest = max(self._largest, size, 1)
+        self._most_waiting = min(_MOST_WAITING, max(1, self._unread_bytes // self._largest))
 
     def _note_kind(self, task: "asyncio.Task[Answered]") -> None:
         """What the last answer tells of the next: streams go to one model, as a rule."""

@@ -36,6 +36,7 @@ from kedge_server.wire.infer_stream import Answered, InferStream
 from kedge_server.wire.model_description import configuration, index_entry, metadata, statistics
 from kedge_server.wire.services import Answers, Raw, RawStream, Refused, Unary, within
 from kedge_server.wire.status import Context, as_serving_error
+from kedge_server.wire.unread import Unread
 
 SERVER_NAME = "kedge"
 
@@ -58,6 +59,7 @@ class OpenInferenceService:
         server_version: what ServerMetadata says.
         max_rows: rows of one request at most.
         message_bytes: the largest answer.
+        unread: answers that are on their way.
     """
 
     def __init__(  # noqa: PLR0913 (what a service is made of, by name)
@@ -69,6 +71,7 @@ class OpenInferenceService:
         *,
         max_rows: int,
         message_bytes: int,
+        unread: Unread,
     ) -> None:
         self._pipeline = pipeline
         self._models = pipeline.models
@@ -77,6 +80,7 @@ class OpenInferenceService:
         self._server_version = server_version
         self._max_rows = max_rows
         self._message_bytes = message_bytes
+        self._unread = unread
 
     @property
     def answers(self) -> Answers:
@@ -130,10 +134,12 @@ class OpenInferenceService:
         """Answer a ModelInferRequest."""
         await self._pipeline.turn()
         call = InferCall(data, context.time_remaining())
-        encode = within(call.encode, self._message_bytes)
+        fitting = within(call.encode, self._message_bytes)
+        encode = self._unread.limited(fitting, self._unread.connection(context))
         response, trailing = await self._pipeline.predict("open-inference", call.decode, encode, len(data))
         if trailing:
             context.set_trailing_metadata(trailing)
+        self._unread.add(response, context)
         return response
 
     async def model_stream_infer(self, _requests: AsyncIterator[bytes], context: Context) -> None:
@@ -151,7 +157,7 @@ class OpenInferenceService:
             except Exception as error:  # noqa: BLE001 (the answer to this request; the stream goes on)
                 return Answered(call.refused(as_serving_error("ModelStreamInfer", error)), is_immediate=False)
 
-        await InferStream(answer, self._models, context).run()
+        await InferStream(answer, self._models, context, self._unread.most_bytes).run()
 
     async def model_config(self, request: ModelConfigRequest, _context: Context) -> ModelConfigResponse:
         """The configuration of a version that answers."""

@@ -12,6 +12,7 @@ from kedge_server.wire.health import HealthService
 from kedge_server.wire.open_inference import OpenInferenceService
 from kedge_server.wire.services import add_service
 from kedge_server.wire.tensorflow_serving import ModelService, PredictionService
+from kedge_server.wire.unread import Unread
 
 _SERVING = tensorflow_serving_pb2.DESCRIPTOR.services_by_name
 _PREDICTION, _MODEL = _SERVING["PredictionService"], _SERVING["ModelService"]
@@ -21,6 +22,11 @@ _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
 _MOST_PENDING = 1 << 20
 """Calls that have come and that nobody has looked at yet. Above 1000, gRPC would cancel some at random, and their
 callers read CANCELLED, as if they had done so; a full queue is ours to tell of, with the time to come back."""
+
+
+_CALLS = 4096
+"""Of one connection at a time; clients keep further ones back. Without a limit, one that reads no answers could begin
+calls until the memory is full."""
 
 
 def add_services(  # noqa: PLR0913 (what a server is made of, by name)
@@ -33,6 +39,7 @@ def add_services(  # noqa: PLR0913 (what a server is made of, by name)
     server_version: str,
     max_rows: int,
     message_bytes: int,
+    unread_bytes: int,
 ) -> None:
     """Let `server` answer both protocols, health checks and, where wanted, reflection.
 
@@ -45,12 +52,14 @@ def add_services(  # noqa: PLR0913 (what a server is made of, by name)
         server_version: what ServerMetadata says.
         max_rows: rows of one request at most, what ModelConfig says.
         message_bytes: the largest answer; what `new_server` was given.
+        unread_bytes: what a connection may leave unread.
     """
+    unread = Unread(unread_bytes)
     services = {
-        _PREDICTION: PredictionService(pipeline, message_bytes).answers,
+        _PREDICTION: PredictionService(pipeline, message_bytes, unread).answers,
         _MODEL: ModelService(pipeline.models, admin).answers,
         _INFERENCE: OpenInferenceService(
-            pipeline, metrics, admin, server_version, max_rows=max_rows, message_bytes=message_bytes
+            pipeline, metrics, admin, server_version, max_rows=max_rows, message_bytes=message_bytes, unread=unread
         ).answers,
         _HEALTH: HealthService(pipeline.models, [_PREDICTION, _MODEL, _INFERENCE]).answers,
     }
@@ -60,17 +69,19 @@ def add_services(  # noqa: PLR0913 (what a server is made of, by name)
         enable_server_reflection([*(service.full_name for service in services), SERVICE_NAME], server)
 
 
-def new_server(message_bytes: int) -> grpc.aio.Server:
+def new_server(message_bytes: int, queue_rows: int) -> grpc.aio.Server:
     """A server without services.
 
     Args:
         message_bytes: the largest message, either way.
+        queue_rows: what may wait for a model; so many calls of one connection can be told that it is full.
     """
     return grpc.aio.server(
         options=[
             ("grpc.so_reuseport", 0),  # two servers on one port would each answer a part of the calls
             ("grpc.server.max_pending_requests", _MOST_PENDING),
             ("grpc.server.max_pending_requests_hard_limit", _MOST_PENDING),
+            ("grpc.max_concurrent_streams", max(_CALLS, 2 * queue_rows)),
             ("grpc.max_receive_message_length", message_bytes),
             ("grpc.max_send_message_length", message_bytes),
         ],

@@ -73,11 +73,17 @@ async def _abort(context: Context, method: str, error: Exception) -> NoReturn:
 
 
 def as_serving_error(method: str, error: Exception) -> ServingError:
-    """The error as callers may see it: what is none of ours goes to the log, and they get its number."""
+    """The error as callers may see it: what is none of ours goes to the log, and they get its number.
+
+    Its traceback ends here: the frames in it hold the request, the answer and the future that holds the error, all of
+    which would stay until the collector comes by.
+    """
     if isinstance(error, ServingError):
+        error.__traceback__ = None
         return error
     incident = secrets.token_hex(6)
     _log.error("unexpected_error", method=method, incident=incident, exc_info=error)
+    error.__traceback__ = None
     return ModelFailed("the server failed to answer", incident)
 
 

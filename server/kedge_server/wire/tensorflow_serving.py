@@ -32,6 +32,7 @@ from kedge_server.wire.predict_call import (
 from kedge_server.wire.reload_config import model_requests
 from kedge_server.wire.services import Answers, Raw, Refused, Unary, within
 from kedge_server.wire.status import Context
+from kedge_server.wire.unread import Unread
 
 _SIGNATURE_DEF = "signature_def"
 _PREDICT_METHOD = "tensorflow/serving/predict"
@@ -50,11 +51,13 @@ class PredictionService:
     Args:
         pipeline: the way to an answer, and the table of models.
         message_bytes: the largest answer.
+        unread: answers that are on their way.
     """
 
-    def __init__(self, pipeline: Pipeline, message_bytes: int) -> None:
+    def __init__(self, pipeline: Pipeline, message_bytes: int, unread: Unread) -> None:
         self._pipeline = pipeline
         self._message_bytes = message_bytes
+        self._unread = unread
 
     @property
     def answers(self) -> Answers:
@@ -71,10 +74,12 @@ class PredictionService:
         """Answer a PredictRequest."""
         await self._pipeline.turn()
         call = PredictCall(data, context.time_remaining())
-        encode = within(call.encode, self._message_bytes)
+        fitting = within(call.encode, self._message_bytes)
+        encode = self._unread.limited(fitting, self._unread.connection(context))
         response, metadata = await self._pipeline.predict("tensorflow-serving", call.decode, encode, len(data))
         if metadata:
             context.set_trailing_metadata(metadata)
+        self._unread.add(response, context)
         return response
 
     async def get_model_metadata(self, request: GetModelMetadataRequest, _context: Context) -> GetModelMetadataResponse:

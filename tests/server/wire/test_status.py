@@ -1,6 +1,8 @@
 """Errors on their way to the caller, through a real gRPC server with one method that fails as told."""
 
 import asyncio
+import gc
+import weakref
 
 import grpc
 import pytest
@@ -13,6 +15,7 @@ from kedge_server import errors
 from kedge_server.pb import tensorflow_serving_pb2
 from kedge_server.wire.registration import new_server
 from kedge_server.wire.services import Context, Refused, Stream, Unary, add_service
+from kedge_server.wire.status import guarded
 
 MODEL_SERVICE = tensorflow_serving_pb2.DESCRIPTOR.services_by_name["ModelService"]
 HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
@@ -41,7 +44,7 @@ def failure(error: Exception | None, method: str = UNARY, request: bytes = b"") 
         raise error
 
     async def call() -> grpc.aio.AioRpcError:
-        server = new_server(1 << 20)
+        server = new_server(1 << 20, 1)
         add_service(
             server, MODEL_SERVICE, {"GetModelStatus": Unary(fail), "HandleReloadConfigRequest": Refused("no reloads")}
         )
@@ -76,6 +79,7 @@ def violation(i: int, length: int = 10) -> Violation:
         (errors.NotSupported("not here"), "UNIMPLEMENTED"),
         (errors.QueueFull("full", 0.25), "RESOURCE_EXHAUSTED"),
         (errors.AnswerTooLarge("too large"), "RESOURCE_EXHAUSTED"),
+        (errors.AnswersUnread("unread"), "RESOURCE_EXHAUSTED"),
         (errors.DeadlinePassed("late"), "DEADLINE_EXCEEDED"),
         (errors.NotReady("loading"), "UNAVAILABLE"),
         (errors.ModelFailed("failed", "cafe"), "INTERNAL"),
@@ -93,9 +97,46 @@ def test_every_error_has_its_code_message_and_details(error: errors.ServingError
 
 def test_every_error_class_is_tested_above():
     assert {each.__name__ for each in errors.ServingError.__subclasses__()} == {
-        "InvalidInput", "ModelNotFound", "NotSupported", "QueueFull", "AnswerTooLarge", "DeadlinePassed", "NotReady",
+        "InvalidInput", "ModelNotFound", "NotSupported", "QueueFull", "AnswerTooLarge", "AnswersUnread",
+        "DeadlinePassed", "NotReady",
         "ModelFailed", "NotAllowed", "NotLoaded",
     }  # fmt: skip
+
+
+class Aborting:
+    """As much of gRPC's context as an error needs."""
+
+    async def abort(self, *_: object) -> None:
+        raise grpc.aio.AbortError
+
+
+class Inputs:
+    """Something large."""
+
+
+@pytest.mark.parametrize("error", [errors.DeadlinePassed("late"), RuntimeError("none of ours")])
+def test_nothing_of_a_request_outlives_its_error(error: Exception):
+    held: list[weakref.ref[Inputs]] = []
+
+    async def answer(_: bytes, __: object) -> None:
+        inputs = Inputs()
+        held.append(weakref.ref(inputs))
+        future = asyncio.get_running_loop().create_future()
+        future.set_exception(error)  # which keeps the error, whose traceback keeps this frame
+        await future
+
+    async def call() -> None:
+        try:
+            await guarded(answer, "Predict")(b"", Aborting())  # type: ignore[arg-type]
+        except grpc.aio.AbortError:
+            assert held[0]() is None
+
+    gc.disable()
+    try:
+        asyncio.run(call())
+    finally:
+        gc.enable()
+    assert held
 
 
 def test_bad_request_names_every_violation():
