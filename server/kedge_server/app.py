@@ -40,9 +40,10 @@ from kedge_server.wire.registration import add_services, new_server
 DRAINED, CUT, NOTHING_TO_SERVE, DEVICE_NOT_IN_USE, CANNOT_LISTEN, DEVICE_LOST = 0, 1, 3, 4, 5, 6
 """Exit codes; 2, usage, is that of `cli.py`."""
 
-_QUIET_S, _PATIENCE_S = 0.1, 1.0
-"""gRPC's stop cancels calls that have reached it but not yet us. So it waits until none has come for so long, or for so
-long in all where somebody keeps calling; meanwhile each is told UNAVAILABLE, which callers know to send elsewhere."""
+_LOOK_S, _QUIET_LOOKS, _PATIENCE_S = 0.01, 10, 1.0
+"""gRPC's stop cancels calls that have reached it but not yet us. So it waits until none has come for so many looks, or
+for so long in all where somebody keeps calling; meanwhile each is told UNAVAILABLE, which callers know to send
+elsewhere. Looks, not seconds: on a busy machine the loop may sleep longer than that, and find both at its waking."""
 
 _SWITCH_S = 50e-6
 """How long a thread may keep Python's lock while another one wants it. With Python's own 5 ms, an instance that is done
@@ -254,14 +255,16 @@ class App:
 
     async def _wait_until_quiet(self, end: float) -> None:
         """Wait until no request is in flight and none is on its way, but not longer than `end`."""
-        began = last_came = time.monotonic()
+        patience_ends = time.monotonic() + _PATIENCE_S
         started = self._metrics.started
+        quiet = 0
         while (now := time.monotonic()) < end:
             if self._metrics.started != started:
-                started, last_came = self._metrics.started, now
-            if not self.in_flight and (now >= last_came + _QUIET_S or now >= began + _PATIENCE_S):
+                started, quiet = self._metrics.started, 0
+            if not self.in_flight and (quiet >= _QUIET_LOOKS or now >= patience_ends):
                 return
-            await asyncio.sleep(_QUIET_S / 10)
+            quiet += 1
+            await asyncio.sleep(_LOOK_S)
 
     async def close(self) -> None:
         """End everything that was begun."""
