@@ -28,12 +28,12 @@ from benchmarks.serving_runs import (
     peer_call,
     rate_ratio,
 )
-from benchmarks.serving_sides import infer_call, kedge
+from benchmarks.serving_sides import infer_call, kedge, least
 
 _CONNECTIONS, _STREAMS = 8, 2
 _OPEN_CONNECTIONS, _OPEN_STREAMS = 16, 100
 """Of an open loop: more calls may be under way than ever are."""
-_KEDGE, _TRITON = "Kedge", "Triton, Python backend"
+_KEDGE, _TRITON, _LEAST = "Kedge", "Triton, Python backend", "the least there can be"
 _ARRANGEMENTS = ((1, 1, 1), (1, 2, 8), (2, 1, 1), (2, 1, 8))
 """Sessions at once, threads of each, rows of a run: the ways to use two cores without a server."""
 _SPEND = """
@@ -47,11 +47,12 @@ while True:
 
 
 def measure_mobilenet(wanted: Wanted) -> Measured:
-    """MobileNetV2 under closed load beside Triton and bare onnxruntime, then at half of its throughput, open."""
+    """MobileNetV2 under closed load beside Triton, bare onnxruntime and the least server, then at half of it, open."""
     model = network(NETWORKS[0], wanted.cache)
     with ExitStack() as stack:
         ours = infer_call(stack.enter_context(kedge(model.repository)), model)
-        served: dict[str, Call] = {_KEDGE: ours}
+        limit = infer_call(stack.enter_context(least(model)), model)
+        served: dict[str, Call] = {_KEDGE: ours, _LEAST: limit}
         why_no_triton = ""
         try:
             served[_TRITON] = peer_call(stack, "triton", model, wanted)
@@ -71,7 +72,10 @@ def measure_mobilenet(wanted: Wanted) -> Measured:
         alone = "onnxruntime, alone, 1 row"
         opened = alternate(
             {
-                _KEDGE: partial(drive, ours, wanted.pressure(_OPEN_CONNECTIONS, _OPEN_STREAMS, half)),
+                **{
+                    side: partial(drive, call, wanted.pressure(_OPEN_CONNECTIONS, _OPEN_STREAMS, half))
+                    for side, call in ((_KEDGE, ours), (_LEAST, limit))
+                },
                 alone: partial(_bare, model, wanted.seconds, (1, 1, 1)),
             },
             wanted.rounds,

@@ -55,14 +55,15 @@ class Side:
 @contextmanager
 def echo() -> Iterator[Side]:
     """`benchmarks.echo`: grpcio's asyncio server without a model."""
-    command = [sys.executable, "-m", "benchmarks.echo"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:  # noqa: S603
-        try:
-            if process.stdout is None or not (port := process.stdout.readline().strip()):
-                raise RuntimeError("the echo server did not start")
-            yield Side("grpcio asyncio echo", process.pid, int(port))
-        finally:
-            end(process)
+    with _module("grpcio asyncio echo", "benchmarks.echo") as side:
+        yield side
+
+
+@contextmanager
+def least(model: Model) -> Iterator[Side]:
+    """`benchmarks.least`: the same server around onnxruntime, and nothing else."""
+    with _module("the least there can be", "benchmarks.least", str(model.onnx)) as side:
+        yield side
 
 
 @contextmanager
@@ -70,6 +71,19 @@ def kedge(repository: Path) -> Iterator[Side]:
     """`serve-model` with its default settings: every check and every metric on."""
     with running_server(repository) as server:
         yield Side("Kedge", server.process.pid, int(server.grpc.rpartition(":")[2]))
+
+
+@contextmanager
+def _module(name: str, *words: str) -> Iterator[Side]:
+    """A server of this package; it prints its port."""
+    command = [sys.executable, "-m", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:  # noqa: S603
+        try:
+            if process.stdout is None or not (port := process.stdout.readline().strip()):
+                raise RuntimeError(f"{words[0]} did not start")
+            yield Side(name, process.pid, int(port))
+        finally:
+            end(process)
 
 
 def end(process: subprocess.Popen[str]) -> None:

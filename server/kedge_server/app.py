@@ -45,7 +45,7 @@ _LOOK_S, _QUIET_LOOKS, _PATIENCE_S = 0.01, 10, 1.0
 for so long in all where somebody keeps calling; meanwhile each is told UNAVAILABLE, which callers know to send
 elsewhere. Looks, not seconds: on a busy machine the loop may sleep longer than that, and find both at its waking."""
 
-_SWITCH_S = 50e-6
+SWITCH_S = 100e-6
 """How long a thread may keep Python's lock while another one wants it. With Python's own 5 ms, an instance that is done
 waits for the event loop to fall idle, and its core with it."""
 
@@ -66,7 +66,7 @@ class StartFailed(Exception):
 def serve(settings: Settings) -> int:
     """Serve until a signal comes, and return the exit code."""
     configure_logs(settings.log_format, settings.log_level)
-    sys.setswitchinterval(_SWITCH_S)
+    sys.setswitchinterval(SWITCH_S)
     give_back_large_blocks()
     _log.info("starting", kedge=__version__, pid=os.getpid(), repository=str(settings.repository))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

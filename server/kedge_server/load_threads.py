@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import structlog
 
 from kedge_bundle.toolchain import other_versions
-from kedge_server.cores import go_behind, usable_cores
+from kedge_server.cores import usable_cores
 from kedge_server.loading import LoadFailed, Place, Prepared, prepare
 from kedge_server.scheduler import THREAD_PREFIX
 from kedge_server.session import Options
@@ -51,7 +51,6 @@ class LoadThreads:
         self._is_stopped = True
 
     def _load(self) -> None:
-        go_behind()  # so do the threads of the runtimes that are opened here
         while not self._is_stopped:
             try:
                 place = self._waiting.get_nowait()

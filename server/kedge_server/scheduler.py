@@ -16,7 +16,6 @@ import structlog
 from kedge_bundle.errors import DeviceLost, RunFailed
 from kedge_bundle.runtimes.base import Runtime
 from kedge_server.batches import Split, batched, fitting, run_joined
-from kedge_server.cores import go_behind
 from kedge_server.errors import DeadlinePassed, ModelFailed, NotReady, QueueFull
 from kedge_server.jobs import Job, JobQueue, QueueLimits
 
@@ -228,7 +227,6 @@ class Scheduler:
 
     def _serve(self, runtime: Runtime) -> None:
         """An instance's life."""
-        go_behind()
         while (batch := self._queue.take()) is not None:
             finished = _Finished()
             self._run(runtime, batch, finished)
