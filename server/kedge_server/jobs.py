@@ -199,9 +199,9 @@ class JobQueue:
         most = self._limits.max_batch_rows
         while True:
             with self._lock:
-                self._fill(batch, most)
+                is_full = self._fill(batch, most)
                 remaining = end - time.perf_counter()
-                if remaining <= 0 or self._is_closed or sum(job.rows for job in batch) >= most:
+                if is_full or remaining <= 0 or self._is_closed or sum(job.rows for job in batch) >= most:
                     return
                 self._sleepers += 1
             try:
@@ -213,12 +213,16 @@ class JobQueue:
                     else:  # woken just after the time had passed
                         self._tokens.get_nowait()
 
-    def _fill(self, batch: list[Job[object]], most: int) -> None:
+    def _fill(self, batch: list[Job[object]], most: int) -> bool:
         """Move jobs that fit from the queue into the batch; those of another shape keep their place.
 
         The first job fits always, others up to `most` rows in all.
+
+        Returns:
+            Whether one was left because it has too many rows.
         """
         rows = sum([job.rows for job in batch])
+        is_full = False
         for priority in sorted(self._waiting):
             waiting = self._waiting[priority]
             passed: list[Job[object]] = []
@@ -239,6 +243,7 @@ class JobQueue:
             if is_full:
                 break
         self._drop_empty_levels()
+        return is_full
 
     def _drop_empty_levels(self) -> None:
         """Callers choose the numbers of priorities; none is remembered."""

@@ -150,7 +150,7 @@ class Settings(BaseModel):
         ge=0,
         allow_inf_nan=False,
         description="How long a batch may take, at the 95th percentile, in what `--tune` chooses. 0: no bound; then it "
-        "takes the smallest batch that is nearly as good as the best.",
+        "takes the smallest batch that is nearly as good as the best. With `--tune off` it means nothing.",
     )
     state_dir: Path | None = Field(
         default=None,

@@ -172,6 +172,15 @@ def test_what_waits_is_shared_with_an_instance_that_is_idle(loop: Loop):
     assert others == jobs[4:]
 
 
+def test_a_batch_without_room_for_the_next_job_does_not_wait_for_others(loop: Loop):
+    waiting, jobs = queue(window_s=60.0, max_batch_rows=4), [job(loop, rows=3), job(loop, rows=3)]
+    for one in jobs:
+        assert waiting.put(one)
+    started = time.monotonic()
+    assert waiting.take() == jobs[:1]
+    assert time.monotonic() - started < 30
+
+
 def test_a_job_that_waited_longer_than_the_window_waits_no_more(loop: Loop):
     waiting, first = queue(window_s=2.0), job(loop)
     put(waiting, first)
