@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from kedge_bundle.folding import folded
+
 Source = Literal["normalization-layer", "rescaling-layer", "batch-normalization-layer", "data"]
 Kind = Literal["nonfinite", "below-range", "above-range", "z-score", "spread"]
 
@@ -24,7 +26,6 @@ once too often: pixels of 0…255 (standard deviation about 70) come out of a se
 """
 
 _REPORTED_FEATURES = 16
-_WIDE, _FEW = 3072, 8
 _CHANNELS, _PIXELS = 4, 16
 _LARGEST = float(np.finfo(np.float64).max)
 
@@ -183,7 +184,7 @@ class InputStats(BaseModel):
             return bool(np.count_nonzero((values >= low) & (values <= high)) == table.size)
         if table.shape[1] <= _CHANNELS and self._is_plainly_clean(table, bounds):
             return True
-        least, largest = (_folded(table, ufunc).astype(np.float64) for ufunc in (np.minimum, np.maximum))
+        least, largest = (folded(table, ufunc).astype(np.float64) for ufunc in (np.minimum, np.maximum))
         inside = np.count_nonzero((least >= low) & (largest <= high)) == least.size
         return inside and not self._collapsed(len(table), largest - least).any()
 
@@ -265,22 +266,6 @@ class InputStats(BaseModel):
                 StatViolation(self.input, int(i), kind, float(table[row, i]), _of(seen, int(i)), int(bad[:, i].sum()))
             )
         return found
-
-
-def _folded(table: NDArray[np.generic], ufunc: np.ufunc) -> NDArray[np.generic]:
-    """`ufunc.reduce(table, axis=0)` of (values, features): the least or the largest of each feature; NaN where one is.
-
-    Along rows of three channels numpy goes value by value; along rows of some thousands it is fifty times faster.
-    """
-    values, features = table.shape
-    if features == 1:
-        return np.asarray(ufunc.reduce(table, axis=None)).reshape(1)
-    fold = min(values // _FEW, _WIDE // features)
-    if fold <= 1 or table.size < _WIDE:
-        return np.asarray(ufunc.reduce(table, axis=0))
-    whole = values // fold * fold
-    wide = ufunc.reduce(table[:whole].reshape(-1, fold * features), axis=0).reshape(fold, features)
-    return _folded(wide if whole == values else np.concatenate([wide, table[whole:]]), ufunc)
 
 
 def _of(seen: list[str], feature: int) -> str:

@@ -28,6 +28,7 @@ from kedge_server.lost_devices import lose_device
 from kedge_server.metrics import Metrics
 from kedge_server.models import ModelTable
 from kedge_server.pipeline import Pipeline
+from kedge_server.quiet import until_quiet
 from kedge_server.reconciler import Reconciler
 from kedge_server.repository import Repository
 from kedge_server.scheduler import THREAD_PREFIX
@@ -39,11 +40,6 @@ from kedge_server.wire.registration import add_services, new_server
 
 DRAINED, CUT, NOTHING_TO_SERVE, DEVICE_NOT_IN_USE, CANNOT_LISTEN, DEVICE_LOST = 0, 1, 3, 4, 5, 6
 """Exit codes; 2, usage, is that of `cli.py`."""
-
-_LOOK_S, _QUIET_LOOKS, _PATIENCE_S = 0.01, 10, 1.0
-"""gRPC's stop cancels calls that have reached it but not yet us. So it waits until none has come for so many looks, or
-for so long in all where somebody keeps calling; meanwhile each is told UNAVAILABLE, which callers know to send
-elsewhere. Looks, not seconds: on a busy machine the loop may sleep longer than that, and find both at its waking."""
 
 SWITCH_S = 100e-6
 """How long a thread may keep Python's lock while another one wants it. With Python's own 5 ms, an instance that is done
@@ -246,25 +242,12 @@ class App:
         limit_s = self._settings.drain_timeout_s
         _log.info("draining", in_flight=self.in_flight, timeout_s=limit_s)
         began = time.monotonic()
-        await self._wait_until_quiet(began + limit_s)
+        await until_quiet(self._metrics, began + limit_s)
         cut = self.in_flight
         # Once only: grpc.aio's stop is not safe to call while another one waits.
         await self._server.stop(None if cut else _FLUSH_S)
         _log.info("stopped", seconds=round(time.monotonic() - began, 3), cut=cut)
         return CUT if cut else DRAINED
-
-    async def _wait_until_quiet(self, end: float) -> None:
-        """Wait until no request is in flight and none is on its way, but not longer than `end`."""
-        patience_ends = time.monotonic() + _PATIENCE_S
-        started = self._metrics.started
-        quiet = 0
-        while (now := time.monotonic()) < end:
-            if self._metrics.started != started:
-                started, quiet = self._metrics.started, 0
-            if not self.in_flight and (quiet >= _QUIET_LOOKS or now >= patience_ends):
-                return
-            quiet += 1
-            await asyncio.sleep(_LOOK_S)
 
     async def close(self) -> None:
         """End everything that was begun."""

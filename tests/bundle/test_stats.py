@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from kedge_bundle.stats import InputStats, Limits, _folded, stats_of_data
+from kedge_bundle.stats import InputStats, Limits, stats_of_data
 
 LIMITS = Limits(margin=0.1, z_score=8.0)
 PIXELS = InputStats(
@@ -92,20 +92,6 @@ def test_a_feature_axis_other_than_the_last_is_honoured():
     channels_first = np.moveaxis(image(), -1, 1)
     assert {v.kind for v in first.violations(channels_first, LIMITS)} == set()
     assert [v.feature for v in first.violations((channels_first - 120) / 70, LIMITS)] == [0, 1, 2]
-
-
-@pytest.mark.parametrize("shape", [(64, 3), (9216, 3), (5000, 7), (7777, 1), (1100, 64), (70, 5000)])
-@pytest.mark.parametrize("dtype", ["float32", "uint8", "float64"])
-def test_large_tables_are_reduced_as_numpy_reduces_them(shape: tuple[int, int], dtype: str):
-    table = (np.random.default_rng(0).uniform(0, 200, shape)).astype(dtype)
-    np.testing.assert_array_equal(_folded(table, np.minimum), table.min(axis=0))
-    np.testing.assert_array_equal(_folded(table, np.maximum), table.max(axis=0))
-
-
-def test_one_value_that_is_none_is_seen_in_a_large_table():
-    table = np.zeros((9216, 3), np.float32)
-    table[9215, 1] = np.nan
-    assert np.isnan(_folded(table, np.maximum)).tolist() == [False, True, False]
 
 
 def test_statistics_of_data_match_numpy():
