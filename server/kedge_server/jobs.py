@@ -228,10 +228,12 @@ class JobQueue:
             passed: list[Job[object]] = []
             while waiting:
                 job = waiting[0]
-                if batch and (not self._limits.is_joinable or rows + job.rows > most):
+                is_alike = not batch or job.trailing_shapes == batch[0].trailing_shapes
+                has_room = self._limits.is_joinable and (not is_alike or rows + job.rows <= most)
+                if batch and not has_room:
                     break
                 waiting.popleft()
-                if batch and job.trailing_shapes != batch[0].trailing_shapes:
+                if not is_alike:
                     passed.append(job)
                     continue
                 self._mark_taken(job)

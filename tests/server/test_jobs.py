@@ -181,6 +181,14 @@ def test_a_batch_without_room_for_the_next_job_does_not_wait_for_others(loop: Lo
     assert time.monotonic() - started < 30
 
 
+def test_a_job_of_another_shape_ends_no_batch_however_large_it_is(loop: Loop):
+    waiting, jobs = queue(window_s=60.0, max_batch_rows=4), [job(loop, rows=3), job(loop, rows=4, width=5), job(loop)]
+    for one in jobs:
+        assert waiting.put(one)
+    assert waiting.take() == [jobs[0], jobs[2]]
+    assert waiting.take() == jobs[1:2]
+
+
 def test_a_job_that_waited_longer_than_the_window_waits_no_more(loop: Loop):
     waiting, first = queue(window_s=2.0), job(loop)
     put(waiting, first)
