@@ -1,5 +1,6 @@
 """The real clients live in an environment of their own: they pin older protobufs and register our message names."""
 
+import fcntl
 import hashlib
 import json
 import subprocess
@@ -24,10 +25,12 @@ def interop_python() -> Path:
     """The interpreter of `.venv-interop`, made anew whenever its lock file has changed."""
     stamp = ENVIRONMENT / "made-from.sha256"
     wanted = hashlib.sha256(LOCK.read_bytes()).hexdigest()
-    if not stamp.is_file() or stamp.read_text() != wanted:
-        command = [ROOT / "scripts" / "setup", ENVIRONMENT.name, LOCK.relative_to(ROOT)]
-        subprocess.run(command, cwd=ROOT, check=True)
-        stamp.write_text(wanted)
+    with LOCK.open("rb") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)  # another process of the same run may be about to make it, too
+        if not stamp.is_file() or stamp.read_text() != wanted:
+            command = [ROOT / "scripts" / "setup", ENVIRONMENT.name, LOCK.relative_to(ROOT)]
+            subprocess.run(command, cwd=ROOT, check=True)
+            stamp.write_text(wanted)
     return ENVIRONMENT / "bin" / "python"
 
 
