@@ -38,8 +38,8 @@ class Unread:
 
         Args:
             encode: makes the answer.
-            connection: of the call, by name: this runs in an instance's thread, and a call of which such a thread holds
-                the last end takes the process with it.
+            connection: of the call, by name: this runs in an instance's thread, and servers whose instances asked the
+                call itself died where it had ended meanwhile.
 
         Raises:
             AnswersUnread: from the encoder that is returned.
