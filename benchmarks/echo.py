@@ -31,9 +31,10 @@ async def _each(messages: AsyncIterator[bytes], _: _Context) -> AsyncIterator[by
         yield message
 
 
-async def _serve() -> None:
+async def serve(handler: grpc.GenericRpcHandler) -> None:
+    """Answer every call with a handler, on a port of the system's choice, which is printed."""
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", -1)])
-    server.add_generic_rpc_handlers((_Echo(),))
+    server.add_generic_rpc_handlers((handler,))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     print(port, flush=True)
@@ -42,4 +43,4 @@ async def _serve() -> None:
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve())
+        runner.run(serve(_Echo()))

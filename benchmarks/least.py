@@ -19,6 +19,7 @@ import numpy as np
 import uvloop
 
 from benchmarks import bare
+from benchmarks.echo import serve
 from kedge_server.app import SWITCH_S
 from kedge_server.pb.open_inference_pb2 import ModelInferResponse
 from kedge_server.wire.codec.fields import length_delimited
@@ -63,19 +64,13 @@ class _Least:
                 future.set_result(answer)
 
 
-async def _serve(path: Path) -> None:
+async def _answer(path: Path) -> None:
     least = _Least(path)
     method = grpc.unary_unary_rpc_method_handler(least.infer)
-    server = grpc.aio.server(options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", -1)])
-    service = grpc.method_handlers_generic_handler("inference.GRPCInferenceService", {"ModelInfer": method})
-    server.add_generic_rpc_handlers((service,))
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    print(port, flush=True)
-    await server.wait_for_termination()
+    await serve(grpc.method_handlers_generic_handler("inference.GRPCInferenceService", {"ModelInfer": method}))
 
 
 if __name__ == "__main__":
     sys.setswitchinterval(SWITCH_S)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(Path(sys.argv[1])))
+        runner.run(_answer(Path(sys.argv[1])))

@@ -206,15 +206,14 @@ class InputStats(BaseModel):
         return spread < np.array(self._least_spread)
 
     @cached_property
-    def _usual_spread(self) -> NDArray[np.float64]:
-        """Training's standard deviation; where only the range is known, that of a uniform draw from it."""
-        stats = self._arrays
-        return stats["std"] if "std" in stats else (stats["max"] - stats["min"]) / np.sqrt(12)
-
-    @cached_property
     def _least_spread(self) -> tuple[float, ...]:
-        """How much each feature must vary within a request of many values."""
-        return tuple((SPREAD_RATIO * self._usual_spread).tolist())
+        """How much each feature must vary within a request of many values: a part of training's standard deviation.
+
+        Where only the range is known, of that of a uniform draw from it.
+        """
+        stats = self._arrays
+        usual = stats["std"] if "std" in stats else (stats["max"] - stats["min"]) / np.sqrt(12)
+        return tuple((SPREAD_RATIO * usual).tolist())
 
     @cached_property
     def _usable_std(self) -> NDArray[np.float64]:

@@ -228,15 +228,14 @@ class JobQueue:
             passed: list[Job[object]] = []
             while waiting:
                 job = waiting[0]
-                is_alike = not batch or job.trailing_shapes == batch[0].trailing_shapes
-                has_room = self._limits.is_joinable and (not is_alike or rows + job.rows <= most)
-                if batch and not has_room:
+                if batch and not self._limits.is_joinable:
                     break
-                waiting.popleft()
-                if not is_alike:
-                    passed.append(job)
+                if batch and job.trailing_shapes != batch[0].trailing_shapes:
+                    passed.append(waiting.popleft())
                     continue
-                self._mark_taken(job)
+                if batch and rows + job.rows > most:
+                    break
+                self._mark_taken(waiting.popleft())
                 if job.is_wanted:
                     batch.append(job)
                     rows += job.rows

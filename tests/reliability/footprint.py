@@ -10,9 +10,6 @@ from tests.services.server_process import ServerProcess
 SETTLED_S = 60.0
 """gRPC ends a thread that it does not need any more after 20 seconds."""
 
-POOL_THREADS = 4
-"""The event loop's executor begins one more whenever all others are busy, up to so many more than it has at least."""
-
 
 @dataclass(frozen=True)
 class Footprint:
@@ -51,9 +48,16 @@ def settled(server: ServerProcess, is_settled: Callable[[Footprint], bool] | Non
     return last
 
 
-def assert_no_more(server: ServerProcess, before: Footprint, growth_mb: float) -> None:
-    """Wait until there are no more descriptors and threads than before, and look at the memory then."""
-    threads = before.threads + POOL_THREADS
+def assert_no_more(server: ServerProcess, before: Footprint, growth_mb: float, pool_threads: int = 0) -> None:
+    """Wait until there are no more descriptors and threads than before, and look at the memory then.
+
+    Args:
+        server: at rest.
+        before: what it had.
+        growth_mb: how much its memory may have grown.
+        pool_threads: how many more threads it may have: those that a pool has not needed before.
+    """
+    threads = before.threads + pool_threads
     after = settled(server, lambda now: now.descriptors <= before.descriptors and now.threads <= threads)
     assert after.descriptors <= before.descriptors, (before, after)
     assert after.threads <= threads, (before, after)

@@ -50,7 +50,7 @@ class InferStream:
         self._models = models
         self._context = context
         self._unread_bytes = unread_bytes
-        self._most_waiting, self._largest = _FIRST_WAITING, 0
+        self._largest = 0
         asked = dict(context.invocation_metadata() or ())
         self._is_ordered = asked.get(ORDER_KEY) != ANY_ORDER
         self._is_immediate = False
@@ -106,15 +106,17 @@ class InferStream:
             answered = await task
             await self._context.write(answered.data)
             self._waiting.discard(task)
-            self._note_size(len(answered.data))
+            self._largest = max(self._largest, len(answered.data))
             if not self._waiting:
                 self._nothing_waits.set()
             self._room.set()
 
-    def _note_size(self, size: int) -> None:
-        """Let no more wait than may be kept of answers as large as the largest was."""
-        self._largest = max(self._largest, size, 1)
-        self._most_waiting = min(_MOST_WAITING, max(1, self._unread_bytes // self._largest))
+    @property
+    def _most_waiting(self) -> int:
+        """As many as may be kept of answers as large as the largest was."""
+        if not self._largest:
+            return _FIRST_WAITING
+        return min(_MOST_WAITING, max(1, self._unread_bytes // self._largest))
 
     def _note_kind(self, task: "asyncio.Task[Answered]") -> None:
         """What the last answer tells of the next: streams go to one model, as a rule."""

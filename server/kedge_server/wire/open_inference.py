@@ -134,8 +134,7 @@ class OpenInferenceService:
         """Answer a ModelInferRequest."""
         await self._pipeline.turn()
         call = InferCall(data, context.time_remaining())
-        fitting = within(call.encode, self._message_bytes)
-        encode = self._unread.limited(fitting, self._unread.connection(context))
+        encode = self._unread.limited(within(call.encode, self._message_bytes), context)
         response, trailing = await self._pipeline.predict("open-inference", call.decode, encode, len(data))
         if trailing:
             context.set_trailing_metadata(trailing)

@@ -78,12 +78,14 @@ def as_serving_error(method: str, error: Exception) -> ServingError:
     Its traceback ends here: the frames in it hold the request, the answer and the future that holds the error, all of
     which would stay until the collector comes by.
     """
-    if isinstance(error, ServingError):
-        error.__traceback__ = None
-        return error
+    told = error if isinstance(error, ServingError) else _logged(method, error)
+    error.__traceback__ = None
+    return told
+
+
+def _logged(method: str, error: Exception) -> ModelFailed:
     incident = secrets.token_hex(6)
     _log.error("unexpected_error", method=method, incident=incident, exc_info=error)
-    error.__traceback__ = None
     return ModelFailed("the server failed to answer", incident)
 
 

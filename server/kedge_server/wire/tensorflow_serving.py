@@ -74,8 +74,7 @@ class PredictionService:
         """Answer a PredictRequest."""
         await self._pipeline.turn()
         call = PredictCall(data, context.time_remaining())
-        fitting = within(call.encode, self._message_bytes)
-        encode = self._unread.limited(fitting, self._unread.connection(context))
+        encode = self._unread.limited(within(call.encode, self._message_bytes), context)
         response, metadata = await self._pipeline.predict("tensorflow-serving", call.decode, encode, len(data))
         if metadata:
             context.set_trailing_metadata(metadata)

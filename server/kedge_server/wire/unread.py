@@ -29,21 +29,15 @@ class Unread:
         self._bytes: dict[str, int] = {}
         self._are_some_large = False
 
-    def connection(self, context: Context) -> str:
-        """The name of a call's connection; empty until there was a large answer, since it costs gRPC 10 µs to tell."""
-        return context.peer() if self._are_some_large else ""
-
-    def limited(self, encode: Encode, connection: str) -> Encode:
+    def limited(self, encode: Encode, context: Context) -> Encode:
         """Encode an answer, or say that the caller shall read those before it.
-
-        Args:
-            encode: makes the answer.
-            connection: of the call, by name: this runs in an instance's thread, and servers whose instances asked the
-                call itself died where it had ended meanwhile.
 
         Raises:
             AnswersUnread: from the encoder that is returned.
         """
+        # Asked here: the encoder runs in an instance's thread, and servers whose instances asked a call that had ended
+        # meanwhile died. And not before there was a large answer, since it costs gRPC 10 µs to tell.
+        connection = context.peer() if self._are_some_large else ""
 
         def limited(answer: Answer) -> tuple[bytes, Metadata]:
             data, metadata = encode(answer)

@@ -123,7 +123,7 @@ def test_a_caller_that_goes_away_leaves_nothing_behind(server: ServerProcess):
         held: queue.SimpleQueue[ModelInferRequest | None] = queue.SimpleQueue()
         call = channel.stream_stream(PATH, ModelInferRequest.SerializeToString)(iter(held.get, None))
         for number in range(8):
-            held.put(request("slow", slow(), number))
+            held.put(request("slow", slow(512), number))
         server.wait_in_flight(1)
         call.cancel()
         held.put(None)
