@@ -140,7 +140,9 @@ class Lifecycle:
             if run.device_error:
                 self._on_device_lost(outcome.device, run.device_error)
 
-        loaded = Loaded.start(f"{model.name}/{model.version}", outcome, self._limits, count_run)
+        loaded = Loaded.start(
+            f"{model.name}/{model.version}", outcome, self._limits, count_run, self._options.compute_nice
+        )
         self._models.set_ready(model, loaded)
         self._metrics.add_model(model)
         _log.info(

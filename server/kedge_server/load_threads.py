@@ -10,6 +10,7 @@ import structlog
 from kedge_bundle.toolchain import other_versions
 from kedge_server.cores import usable_cores
 from kedge_server.loading import LoadFailed, Place, Prepared, prepare
+from kedge_server.precedence import go_behind
 from kedge_server.scheduler import THREAD_PREFIX
 from kedge_server.session import Options
 
@@ -51,6 +52,7 @@ class LoadThreads:
         self._is_stopped = True
 
     def _load(self) -> None:
+        go_behind(self._options.compute_nice)  # so do the threads of the runtimes that are opened here
         while not self._is_stopped:
             try:
                 place = self._waiting.get_nowait()

@@ -35,8 +35,18 @@ class Loaded:
     scheduler: Scheduler
 
     @classmethod
-    def start(cls, name: str, prepared: Prepared, limits: QueueLimits, on_run: Callable[[Run], None]) -> "Loaded":
-        """Start the instances of a prepared bundle, on the event loop's thread."""
+    def start(
+        cls, name: str, prepared: Prepared, limits: QueueLimits, on_run: Callable[[Run], None], nice: int = 0
+    ) -> "Loaded":
+        """Start the instances of a prepared bundle, on the event loop's thread.
+
+        Args:
+            name: `model/version`.
+            prepared: what the instances run.
+            limits: of the queue.
+            on_run: is told of every run.
+            nice: how far instances stand behind other threads, where they compute: a GPU's only wait for it.
+        """
         manifest, arrangement = prepared.bundle.manifest, prepared.arrangement
         limits = replace(limits, max_batch_rows=min(limits.max_batch_rows, arrangement.max_batch_rows))
         return cls(
@@ -50,7 +60,14 @@ class Loaded:
                 # onnxruntime's strings are text: bytes that are none would fail in the run, as if it were our fault.
                 "utf-8" if prepared.artifact.format == "onnx" else "bytes",
             ),
-            scheduler=Scheduler(name, prepared.runtimes, limits, on_run, is_quick=arrangement.is_quick),
+            scheduler=Scheduler(
+                name,
+                prepared.runtimes,
+                limits,
+                on_run,
+                is_quick=arrangement.is_quick,
+                nice=nice if prepared.device == "cpu" else 0,
+            ),
         )
 
 

@@ -18,6 +18,7 @@ from kedge_bundle.runtimes.base import Runtime
 from kedge_server.batches import Split, batched, fitting, run_joined
 from kedge_server.errors import DeadlinePassed, ModelFailed, NotReady, QueueFull
 from kedge_server.jobs import Job, JobQueue, QueueLimits
+from kedge_server.precedence import go_behind
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -62,9 +63,10 @@ class Scheduler:
         on_run: is told of every run, on the event loop's thread.
         is_quick: whether a batch is done in less time than it takes to hand it to a thread; such jobs run on the
             event loop. Only for runtimes that are safe to share.
+        nice: how far the instances stand behind other threads; see `precedence.py`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what instances are, by name)
         self,
         name: str,
         runtimes: Sequence[Runtime],
@@ -72,10 +74,12 @@ class Scheduler:
         on_run: Callable[[Run], None],
         *,
         is_quick: bool = False,
+        nice: int = 0,
     ) -> None:
         self._name = name
         self._limits = fitting(limits, runtimes[0])
         self._on_run = on_run
+        self._nice = nice
         self._has_given_up = False
         self._queue = JobQueue(self._limits)
         self._runtimes = runtimes
@@ -227,6 +231,7 @@ class Scheduler:
 
     def _serve(self, runtime: Runtime) -> None:
         """An instance's life."""
+        go_behind(self._nice)
         while (batch := self._queue.take()) is not None:
             finished = _Finished()
             self._run(runtime, batch, finished)

@@ -32,6 +32,7 @@ class Options:
         unproven_options: what to do where these make a session that neither the manifest nor an attestation proves.
         max_batch_rows: the largest batch to warm up for.
         batch_sizes: the numbers of rows that a batch may have; empty is any.
+        compute_nice: how far threads that load and run stand behind others; see `precedence.py`.
         is_batch_given: whether somebody asked for just that; tuning may take a smaller one where nobody did.
         tuner: what chooses instances, threads and batch rows where they are not given; None: nothing is measured.
     """
@@ -45,6 +46,7 @@ class Options:
     unproven_options: Literal["refuse", "warn"] = "refuse"
     max_batch_rows: int = 32
     batch_sizes: tuple[int, ...] = ()
+    compute_nice: int = 0
     is_batch_given: bool = False
     tuner: Tuner | None = None
 
@@ -61,6 +63,7 @@ class Options:
             unproven_options=settings.unproven_options,
             max_batch_rows=settings.largest_batch_rows,
             batch_sizes=settings.allowed_batch_sizes,
+            compute_nice=settings.compute_nice,
             is_batch_given=not {"max_batch_rows", "allowed_batch_sizes"}.isdisjoint(settings.model_fields_set),
             tuner=Tuner.of(settings),
         )

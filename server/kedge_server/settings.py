@@ -157,6 +157,14 @@ class Settings(BaseModel):
         description="Where it is kept what `--tune` found on this machine. By default `$XDG_STATE_HOME/kedge`, or "
         "`~/.local/state/kedge`.",
     )
+    compute_nice: int = Field(
+        default=5,
+        ge=0,
+        le=19,
+        description="How far threads that run models on a CPU stand behind those that answer, in steps of `nice`. It "
+        "counts among the threads of the server; other programs notice it only where they share its control group or "
+        "session, and so it does not matter in a container or a service of its own. 0: all are alike.",
+    )
     batch_window_ms: float = Field(
         default=0.0,
         ge=0,

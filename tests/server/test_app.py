@@ -1,11 +1,13 @@
 """The server as its users start it: a process, its ports, its signals, its exit codes."""
 
+import contextlib
 import os
 import shutil
 import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import grpc
@@ -63,6 +65,32 @@ def ones(rows: int = 1) -> dict[str, np.ndarray]:
 
 
 SLOW_ROWS = {"x": np.zeros((300, 1024), np.float32)}
+
+
+def turns(server: ServerProcess) -> list[tuple[str, int, int]]:
+    """The command name, scheduling policy and niceness of each of its threads; the first is the event loop's."""
+    found = []
+    for task in sorted(Path(f"/proc/{server.process.pid}/task").iterdir(), key=lambda task: int(task.name)):
+        thread = int(task.name)
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            name = (task / "comm").read_text("ascii").strip()
+            found.append((name, os.sched_getscheduler(thread), os.getpriority(os.PRIO_PROCESS, thread)))
+    return found
+
+
+@pytest.mark.parametrize(("flags", "behind"), [((), 5), (("--compute-nice", "12"), 12), (("--compute-nice", "0"), 0)])
+def test_threads_that_answer_get_a_core_before_those_that_compute(tmp_path: Path, flags: tuple[str, ...], behind: int):
+    publish(slow_matmul(), tmp_path, "slow")
+    with running_server(tmp_path, "--instances", "3", "--threads", "1", *flags) as server:
+        loop, *others = turns(server)
+        assert loop[1] == os.SCHED_OTHER
+        wanted = Counter({loop[2] + behind: 3}) if behind else Counter()
+        end = time.monotonic() + 10
+        while Counter(nice for _, _, nice in others if nice != loop[2]) != wanted:  # threads that load are ending
+            assert time.monotonic() < end, others
+            time.sleep(0.05)
+            others = turns(server)[1:]
+        assert {turn[1:] for turn in others if turn[0] == "event_engine"} == {(os.SCHED_BATCH, loop[2])}
 
 
 def test_it_starts_says_what_it_loaded_answers_and_stops_with_0(models: Path):

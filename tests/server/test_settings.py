@@ -70,6 +70,7 @@ def test_every_setting_can_come_from_the_environment():
         "KEDGE_TUNE": "full",
         "KEDGE_LATENCY_BOUND_MS": "7.5",
         "KEDGE_STATE_DIR": "state",
+        "KEDGE_COMPUTE_NICE": "3",
         "KEDGE_BATCH_WINDOW_MS": "1.5",
         "KEDGE_ALLOWED_BATCH_SIZES": "8, 1,4,4",
         "KEDGE_QUEUE_ROWS": "6",
