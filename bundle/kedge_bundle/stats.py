@@ -195,9 +195,16 @@ class InputStats(BaseModel):
         """
         if not (bounds.highest_low <= float(table.min()) and float(table.max()) <= bounds.lowest_high):
             return False
-        channels: list[tuple[Any, ...]] = list(zip(*table[:: len(table) // _PIXELS].tolist(), strict=True))
-        least = self._least_spread * len(channels) if self.features == 1 else self._least_spread
-        return all(max(values) - min(values) >= wanted for values, wanted in zip(channels, least, strict=True))
+        first, *others = table[:: len(table) // _PIXELS].tolist()
+        least = self._least_spread * len(first) if self.features == 1 else self._least_spread
+        for channel, wanted in enumerate(least):
+            value = first[channel]
+            for pixel in others:
+                if abs(pixel[channel] - value) >= wanted:
+                    break
+            else:
+                return False
+        return True
 
     def _collapsed(self, values: int, spread: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Which features vary far less within this request than they did in training."""

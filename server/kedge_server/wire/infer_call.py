@@ -5,15 +5,14 @@ Source: open-inference-protocol, specification/protocol/inference_grpc.md, and w
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kedge_bundle.signature import Tensors, Violation
-from kedge_server.errors import InvalidInput, ModelNotFound, NotSupported, ServingError
+from kedge_server.errors import NotSupported, ServingError
 from kedge_server.jobs import USUAL_PRIORITY
-from kedge_server.labels import shown
 from kedge_server.pb.open_inference_pb2 import (
     InferParameter,
     ModelInferRequest,
@@ -21,10 +20,10 @@ from kedge_server.pb.open_inference_pb2 import (
     ModelStreamInferResponse,
 )
 from kedge_server.pipeline import Answer, Call
-from kedge_server.version_policy import LABEL
-from kedge_server.wire.codec.fields import length_delimited
+from kedge_server.wire.codec.fields import cut_out, length_delimited
 from kedge_server.wire.codec.open_inference import datatype_of, decode_contents, decode_raw, encode_raw
 from kedge_server.wire.codec.shapes import TensorInvalid, checked_shape
+from kedge_server.wire.infer_header import KEPT_HEADER_BYTES, model_name, text_of, usual_header, version_choice
 from kedge_server.wire.observed import Metadata, observed_metadata
 from kedge_server.wire.services import check_number, parsed
 from kedge_server.wire.status import status_of
@@ -33,7 +32,8 @@ _Input = ModelInferRequest.InferInputTensor
 
 _SHARED_MEMORY = "shared_memory_region"
 _SEQUENCE = ("sequence_id", "sequence_start", "sequence_end")
-_LONGEST_VERSION = 18
+_FIELDS = ModelInferRequest.DESCRIPTOR.fields_by_name
+_ID, _RAW = _FIELDS["id"].number, _FIELDS["raw_input_contents"].number
 _INFER_RESPONSE = ModelStreamInferResponse.DESCRIPTOR.fields_by_name["infer_response"].number
 
 
@@ -58,10 +58,19 @@ class InferCall:
             ModelNotFound: the version is neither a number nor a label.
             NotSupported: it belongs to a sequence of requests.
         """
-        request = parsed(ModelInferRequest, self._data)
-        self._data = b""
-        self._id = request.id
-        inputs, found = _decode_inputs(request)
+        data, self._data = self._data, b""
+        header, (ids, raw) = cut_out(data, _ID, _RAW)
+        if len(raw) == 1 and len(header) <= KEPT_HEADER_BYTES:
+            usual = usual_header(header)
+            if usual is not None and len(raw[0]) == usual.nbytes:
+                self._id = text_of(ids)
+                deadline = self._deadlines[0] if self._deadlines else None
+                return Call(usual.model, usual.inputs(raw[0]), usual.version, usual.label, usual.outputs, deadline)
+        request = parsed(ModelInferRequest, header)
+        self._id = text_of(ids) if ids else request.id
+        check_number("raw_input_contents", request.raw_input_contents)
+        # Once: each access to an element of the field copies it.
+        inputs, found = _decode_inputs(request, raw or list(request.raw_input_contents))
         version, label = version_choice(request.model_name, request.model_version)
         call = Call(
             model=model_name(request.model_name),
@@ -129,34 +138,6 @@ def in_stream(response: bytes, metadata: Metadata) -> bytes:
     return length_delimited(_INFER_RESPONSE, response)
 
 
-def model_name(name: str) -> str:
-    """The name of the model that is asked for.
-
-    Raises:
-        InvalidInput: it is empty.
-    """
-    if not name:
-        raise InvalidInput([Violation("model_name", "the request names no model")])
-    return name
-
-
-def version_choice(name: str, version: str) -> tuple[int | None, str | None]:
-    """A version of the Open Inference Protocol, which is text: a number, or a label; neither is the latest.
-
-    Raises:
-        ModelNotFound: it can be none of them, so no model has it.
-    """
-    if not version:
-        return None, None
-    if version.isascii() and version.isdigit() and len(version) <= _LONGEST_VERSION:
-        return int(version), None
-    if LABEL.fullmatch(version):
-        return None, version
-    raise ModelNotFound(
-        f"model '{shown(name)}' has no version '{shown(version)}'; versions are 1, 2, 3 and so on, or a label"
-    )
-
-
 def _whole_number(parameter: InferParameter) -> int | None:
     """An integer parameter that is not negative; 0 is Triton's word for none at all; None if it is something else."""
     match parameter.WhichOneof("parameter_choice"):
@@ -179,11 +160,9 @@ def _output_violations(request: ModelInferRequest) -> Iterator[Violation]:
             )
 
 
-def _decode_inputs(request: ModelInferRequest) -> tuple[Tensors, list[Violation]]:
+def _decode_inputs(request: ModelInferRequest, raw: Sequence[bytes | memoryview]) -> tuple[Tensors, list[Violation]]:
     """Every input that can be read, and why each of the others cannot."""
     check_number("inputs", request.inputs)
-    check_number("raw_input_contents", request.raw_input_contents)
-    raw = list(request.raw_input_contents)  # once: each access to an element of the field copies it
     if len(raw) == len(request.inputs) == 1:  # the usual request, in half of the time
         tensor = request.inputs[0]
         try:
@@ -213,7 +192,7 @@ def _decode_inputs(request: ModelInferRequest) -> tuple[Tensors, list[Violation]
     return inputs, violations
 
 
-def _decode_input(tensor: _Input, raw: list[bytes], index: int) -> NDArray[np.generic]:
+def _decode_input(tensor: _Input, raw: Sequence[bytes | memoryview], index: int) -> NDArray[np.generic]:
     if tensor.parameters and _SHARED_MEMORY in tensor.parameters:
         raise TensorInvalid("shared memory is not served; send the values in the request")
     shape = checked_shape(tensor.shape)

@@ -31,7 +31,8 @@ from kedge_server.pb.open_inference_pb2 import (
     ServerReadyResponse,
 )
 from kedge_server.pipeline import Answer, Pipeline
-from kedge_server.wire.infer_call import InferCall, in_stream, model_name, version_choice
+from kedge_server.wire.infer_call import InferCall, in_stream
+from kedge_server.wire.infer_header import model_name, version_choice
 from kedge_server.wire.infer_stream import Answered, InferStream
 from kedge_server.wire.model_description import configuration, index_entry, metadata, statistics
 from kedge_server.wire.services import Answers, Raw, RawStream, Refused, Unary, within

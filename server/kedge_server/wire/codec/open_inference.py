@@ -31,9 +31,9 @@ DATATYPES = {
 """A signature's dtype -> the protocol's name for it."""
 
 DTYPES = {datatype: dtype for dtype, datatype in DATATYPES.items()}
-_NUMPY_DTYPES = {datatype: np.dtype(dtype) for datatype, dtype in DTYPES.items() if dtype != "string"}
+NUMPY_DTYPES = {datatype: np.dtype(dtype) for datatype, dtype in DTYPES.items() if dtype != "string"}
 
-_OF_NUMPY: dict[np.dtype[Any], str] = {dtype: datatype for datatype, dtype in _NUMPY_DTYPES.items()}
+_OF_NUMPY: dict[np.dtype[Any], str] = {dtype: datatype for datatype, dtype in NUMPY_DTYPES.items()}
 _OF_NUMPY[np.dtype(object)] = "BYTES"
 
 _CONTENTS: dict[str, tuple[str, type[np.generic]]] = {
@@ -55,23 +55,26 @@ _CONTENTS: dict[str, tuple[str, type[np.generic]]] = {
 _LENGTH_BYTES = 4
 
 
-def decode_raw(datatype: str, shape: tuple[int, ...], data: bytes) -> NDArray[np.generic]:
-    """View raw bytes as an array of a checked shape; numbers are not copied and are read-only.
+def decode_raw(datatype: str, shape: tuple[int, ...], data: bytes | memoryview) -> NDArray[np.generic]:
+    """View raw bytes as an array of a checked shape, read-only; numbers are copied only from where they lie askew.
 
     Raises:
         TensorInvalid: an unknown datatype, or another number of bytes than the shape needs.
     """
     count = _checked_count(datatype, shape)
     if datatype == "BYTES":
-        return _unpack_strings(data, count).reshape(shape)
-    dtype = _NUMPY_DTYPES[datatype]
+        return _unpack_strings(bytes(data), count).reshape(shape)
+    dtype = NUMPY_DTYPES[datatype]
     if len(data) != count * dtype.itemsize:
         raise TensorInvalid(
             f"expected {count * dtype.itemsize} bytes for {datatype} of shape {shown(shape)}, got {len(data)}"
         )
     if datatype == "BOOL" and (np.frombuffer(data, np.uint8) > 1).any():
         raise TensorInvalid("expected each BOOL to be a byte of 0 or 1, got another value")
-    return np.frombuffer(data, dtype).reshape(shape)
+    array = np.frombuffer(data, dtype)
+    if not array.flags.aligned:  # a view into a message; runtimes and numpy take values that lie so slowly, or not
+        array = np.frombuffer(bytes(data), dtype)
+    return array.reshape(shape)
 
 
 def decode_contents(datatype: str, shape: tuple[int, ...], contents: InferTensorContents) -> NDArray[np.generic]:
@@ -95,7 +98,7 @@ def decode_contents(datatype: str, shape: tuple[int, ...], contents: InferTensor
         )
     if datatype == "BYTES":
         return _object_array(list(values)).reshape(shape)
-    return narrowed(np.array(values, field_type), _NUMPY_DTYPES[datatype]).reshape(shape)
+    return narrowed(np.array(values, field_type), NUMPY_DTYPES[datatype]).reshape(shape)
 
 
 def encode_raw(array: NDArray[np.generic]) -> bytes:
