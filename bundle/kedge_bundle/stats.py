@@ -193,7 +193,8 @@ class InputStats(BaseModel):
 
         Plain numbers where there are few: a call into numpy costs more than to look at sixteen of them.
         """
-        if not (bounds.highest_low <= float(table.min()) and float(table.max()) <= bounds.lowest_high):
+        lowest, highest = float(np.minimum.reduce(table, axis=None)), float(np.maximum.reduce(table, axis=None))
+        if not (bounds.highest_low <= lowest and highest <= bounds.lowest_high):
             return False
         first, *others = table[:: len(table) // _PIXELS].tolist()
         least = self._least_spread * len(first) if self.features == 1 else self._least_spread

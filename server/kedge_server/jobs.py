@@ -37,6 +37,7 @@ class Job(Generic[T]):
         priority: lower goes first.
         is_taken: whether an instance has it.
         trailing_shapes: of the inputs, without the batch axis; the queue sets it.
+        nbytes: what the inputs hold in memory; the queue sets it.
         queued_at, started_at, ran_at, completed_at: `time.perf_counter()` seconds; 0 until it happens.
     """
 
@@ -52,6 +53,7 @@ class Job(Generic[T]):
     completed_at: float = 0.0
     is_taken: bool = False
     trailing_shapes: tuple[tuple[int, ...], ...] = ()
+    nbytes: int = 0
 
     @property
     def is_wanted(self) -> bool:
@@ -68,11 +70,6 @@ class Job(Generic[T]):
         """Raise the error where the job is waited for; as `finish`."""
         if self.future is not None and not self.future.done():
             self.future.set_exception(error)
-
-    @property
-    def nbytes(self) -> int:
-        """What its inputs hold in memory."""
-        return sum(array.nbytes for array in self.inputs.values())
 
 
 @dataclass(frozen=True)
@@ -129,14 +126,19 @@ class JobQueue:
 
     def put(self, *jobs: Job[T]) -> bool:
         """Queue jobs; False, and none is queued, when their rows or their bytes do not fit."""
-        rows, size = sum([job.rows for job in jobs]), sum([job.nbytes for job in jobs])
+        rows = size = 0
+        for job in jobs:
+            arrays = job.inputs.values()
+            job.trailing_shapes = tuple([array.shape[1:] for array in arrays])
+            job.nbytes = sum([array.nbytes for array in arrays])
+            rows += job.rows
+            size += job.nbytes
         with self._lock:
             if self._rows + rows > self._limits.queue_rows or self._bytes + size > self._limits.queue_bytes:
                 return False
             self._rows += rows
             self._bytes += size
             for job in jobs:
-                job.trailing_shapes = tuple([array.shape[1:] for array in job.inputs.values()])
                 job.queued_at = time.perf_counter()
                 level = self._waiting.get(job.priority)
                 if level is None:

@@ -82,8 +82,13 @@ class Pipeline:
         self._policy = policy
         self._gathering = Gathering()
 
+    @property
+    def gathers(self) -> bool:
+        """Whether calls that come by themselves are to wait for their `turn`."""
+        return self._gathering.is_useful
+
     async def turn(self) -> None:
-        """To be awaited before each call that came by itself; see `gathering.py`."""
+        """To be awaited before each call that came by itself, where calls gather; see `gathering.py`."""
         await self._gathering.turn()
 
     async def predict(

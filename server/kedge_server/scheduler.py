@@ -138,31 +138,40 @@ class Scheduler:
         if remaining is not None:
             self._check_can_be_met(remaining, job.priority)
         if not self._limits.is_joinable or job.rows <= self._limits.max_batch_rows:
-            (result,) = await self._queued([job], remaining)
-            return result
+            (future,), timer = self._enqueue([job], remaining)
+            try:
+                return await future
+            finally:
+                self._leave([job], timer)
         split = Split(job, self._limits.max_batch_rows)
+        futures, timer = self._enqueue(split.parts, remaining)
         try:
-            await self._queued(split.parts, remaining)
+            await asyncio.gather(*futures)
         finally:
+            self._leave(split.parts, timer)
             split.note_times()
         return split.result()
 
-    async def _queued(self, jobs: Sequence[Job[R]], remaining: float | None) -> list[R]:
-        """Queue the jobs of one request, all or none, and wait for their results; raises what the first raised."""
-        futures: list[asyncio.Future[R]] = [self._loop.create_future() for _ in jobs]
-        for job, future in zip(jobs, futures, strict=True):
+    def _enqueue(
+        self, jobs: Sequence[Job[R]], remaining: float | None
+    ) -> tuple[list[asyncio.Future[R]], asyncio.TimerHandle | None]:
+        """Queue the jobs of one request, all or none; what to wait for, and what ends the wait at the deadline."""
+        futures: list[asyncio.Future[R]] = []
+        for job in jobs:
+            future: asyncio.Future[R] = self._loop.create_future()
             job.future = future
-        timer = None if remaining is None else self._loop.call_later(remaining, self._expire, jobs)
-        try:
-            if not self._queue.put(*jobs):
-                raise self._queue_full(sum(job.rows for job in jobs))
-            return [await futures[0]] if len(futures) == 1 else await asyncio.gather(*futures)
-        finally:
-            if timer is not None:
-                timer.cancel()
-            for job in jobs:
-                if job.queued_at and not job.is_taken:
-                    self._queue.discard(job)
+            futures.append(future)
+        if not self._queue.put(*jobs):
+            raise self._queue_full(sum(job.rows for job in jobs))
+        return futures, None if remaining is None else self._loop.call_later(remaining, self._expire, jobs)
+
+    def _leave(self, jobs: Sequence[Job[R]], timer: asyncio.TimerHandle | None) -> None:
+        """The wait is over, one way or another."""
+        if timer is not None:
+            timer.cancel()
+        for job in jobs:
+            if not job.is_taken:
+                self._queue.discard(job)
 
     async def close(self, timeout_s: float) -> None:
         """Run what waits, end the instances and free their runtimes; a run that takes longer is left alone."""

@@ -31,13 +31,13 @@ from kedge_server.pb.open_inference_pb2 import (
     ServerReadyResponse,
 )
 from kedge_server.pipeline import Answer, Pipeline
+from kedge_server.wire.answer_limits import AnswerLimits
 from kedge_server.wire.infer_call import InferCall, in_stream
 from kedge_server.wire.infer_header import model_name, version_choice
 from kedge_server.wire.infer_stream import Answered, InferStream
 from kedge_server.wire.model_description import configuration, index_entry, metadata, statistics
-from kedge_server.wire.services import Answers, Raw, RawStream, Refused, Unary, within
+from kedge_server.wire.services import Answers, Raw, RawStream, Refused, Unary
 from kedge_server.wire.status import Context, as_serving_error
-from kedge_server.wire.unread import Unread
 
 SERVER_NAME = "kedge"
 
@@ -59,8 +59,7 @@ class OpenInferenceService:
         admin: who loads and unloads.
         server_version: what ServerMetadata says.
         max_rows: rows of one request at most.
-        message_bytes: the largest answer.
-        unread: answers that are on their way.
+        limits: of answers.
     """
 
     def __init__(  # noqa: PLR0913 (what a service is made of, by name)
@@ -71,8 +70,7 @@ class OpenInferenceService:
         server_version: str,
         *,
         max_rows: int,
-        message_bytes: int,
-        unread: Unread,
+        limits: AnswerLimits,
     ) -> None:
         self._pipeline = pipeline
         self._models = pipeline.models
@@ -80,8 +78,7 @@ class OpenInferenceService:
         self._admin = admin
         self._server_version = server_version
         self._max_rows = max_rows
-        self._message_bytes = message_bytes
-        self._unread = unread
+        self._limits = limits
 
     @property
     def answers(self) -> Answers:
@@ -133,13 +130,14 @@ class OpenInferenceService:
 
     async def model_infer(self, data: bytes, context: Context) -> bytes:
         """Answer a ModelInferRequest."""
-        await self._pipeline.turn()
+        if self._pipeline.gathers:
+            await self._pipeline.turn()
         call = InferCall(data, context.time_remaining())
-        encode = self._unread.limited(within(call.encode, self._message_bytes), context)
+        encode = self._limits.limited(call.encode, context)
         response, trailing = await self._pipeline.predict("open-inference", call.decode, encode, len(data))
         if trailing:
             context.set_trailing_metadata(trailing)
-        self._unread.add(response, context)
+        self._limits.add(response, context)
         return response
 
     async def model_stream_infer(self, _requests: AsyncIterator[bytes], context: Context) -> None:
@@ -147,7 +145,7 @@ class OpenInferenceService:
 
         async def answer(data: bytes) -> Answered:
             call = InferCall(data, context.time_remaining())
-            encode = within(call.encode, self._message_bytes)
+            encode = self._limits.limited(call.encode, None)
 
             def encode_here(answer: Answer) -> Answered:
                 return Answered(in_stream(*encode(answer)), answer.is_immediate)
@@ -157,7 +155,7 @@ class OpenInferenceService:
             except Exception as error:  # noqa: BLE001 (the answer to this request; the stream goes on)
                 return Answered(call.refused(as_serving_error("ModelStreamInfer", error)), is_immediate=False)
 
-        await InferStream(answer, self._models, context, self._unread.most_bytes).run()
+        await InferStream(answer, self._models, context, self._limits.unread_bytes).run()
 
     async def model_config(self, request: ModelConfigRequest, _context: Context) -> ModelConfigResponse:
         """The configuration of a version that answers."""

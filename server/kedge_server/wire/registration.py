@@ -8,11 +8,11 @@ from kedge_server.admin import Admin
 from kedge_server.metrics import Metrics
 from kedge_server.pb import open_inference_pb2, tensorflow_serving_pb2
 from kedge_server.pipeline import Pipeline
+from kedge_server.wire.answer_limits import AnswerLimits
 from kedge_server.wire.health import HealthService
 from kedge_server.wire.open_inference import OpenInferenceService
 from kedge_server.wire.services import add_service
 from kedge_server.wire.tensorflow_serving import ModelService, PredictionService
-from kedge_server.wire.unread import Unread
 
 _SERVING = tensorflow_serving_pb2.DESCRIPTOR.services_by_name
 _PREDICTION, _MODEL = _SERVING["PredictionService"], _SERVING["ModelService"]
@@ -54,12 +54,12 @@ def add_services(  # noqa: PLR0913 (what a server is made of, by name)
         message_bytes: the largest answer; what `new_server` was given.
         unread_bytes: what a connection may leave unread.
     """
-    unread = Unread(unread_bytes)
+    limits = AnswerLimits(message_bytes, unread_bytes)
     services = {
-        _PREDICTION: PredictionService(pipeline, message_bytes, unread).answers,
+        _PREDICTION: PredictionService(pipeline, limits).answers,
         _MODEL: ModelService(pipeline.models, admin).answers,
         _INFERENCE: OpenInferenceService(
-            pipeline, metrics, admin, server_version, max_rows=max_rows, message_bytes=message_bytes, unread=unread
+            pipeline, metrics, admin, server_version, max_rows=max_rows, limits=limits
         ).answers,
         _HEALTH: HealthService(pipeline.models, [_PREDICTION, _MODEL, _INFERENCE]).answers,
     }

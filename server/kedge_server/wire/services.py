@@ -14,9 +14,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from kedge_bundle.signature import Violation
-from kedge_server.errors import AnswerTooLarge, InvalidInput, NotSupported
-from kedge_server.pipeline import Answer
-from kedge_server.wire.observed import Metadata
+from kedge_server.errors import InvalidInput, NotSupported
 from kedge_server.wire.status import Context, guarded, guarded_stream
 
 M = TypeVar("M", bound=Message)
@@ -104,27 +102,6 @@ def check_number(field: str, elements: Sized) -> None:
     if len(elements) > _MOST_ELEMENTS:
         text = f"{field}: expected at most {_MOST_ELEMENTS}, got {len(elements)}"
         raise InvalidInput([Violation(field, text)])
-
-
-def within(
-    encode: Callable[[Answer], tuple[bytes, Metadata]], most_bytes: int
-) -> Callable[[Answer], tuple[bytes, Metadata]]:
-    """Encode an answer, or say that it is larger than gRPC would send; gRPC itself says so only after it was counted.
-
-    Raises:
-        AnswerTooLarge: from the encoder that is returned.
-    """
-
-    def sized(answer: Answer) -> tuple[bytes, Metadata]:
-        data, metadata = encode(answer)
-        if len(data) > most_bytes:
-            raise AnswerTooLarge(
-                f"the answer of '{answer.model}' has {len(data)} bytes; this server sends {most_bytes} at most "
-                "(--max-message-mb): ask for fewer rows or outputs at a time"
-            )
-        return data, metadata
-
-    return sized
 
 
 def _handler(method: MethodDescriptor, answer: Answering) -> "grpc.RpcMethodHandler[Any, Any]":

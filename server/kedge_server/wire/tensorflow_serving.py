@@ -20,6 +20,7 @@ from kedge_server.pb.tensorflow_serving_pb2 import (
     StatusProto,
 )
 from kedge_server.pipeline import Pipeline
+from kedge_server.wire.answer_limits import AnswerLimits
 from kedge_server.wire.codec.tensor_proto import DATA_TYPES
 from kedge_server.wire.predict_call import (
     SIGNATURE,
@@ -30,9 +31,8 @@ from kedge_server.wire.predict_call import (
     version_number,
 )
 from kedge_server.wire.reload_config import model_requests
-from kedge_server.wire.services import Answers, Raw, Refused, Unary, within
+from kedge_server.wire.services import Answers, Raw, Refused, Unary
 from kedge_server.wire.status import Context
-from kedge_server.wire.unread import Unread
 
 _SIGNATURE_DEF = "signature_def"
 _PREDICT_METHOD = "tensorflow/serving/predict"
@@ -50,14 +50,12 @@ class PredictionService:
 
     Args:
         pipeline: the way to an answer, and the table of models.
-        message_bytes: the largest answer.
-        unread: answers that are on their way.
+        limits: of answers.
     """
 
-    def __init__(self, pipeline: Pipeline, message_bytes: int, unread: Unread) -> None:
+    def __init__(self, pipeline: Pipeline, limits: AnswerLimits) -> None:
         self._pipeline = pipeline
-        self._message_bytes = message_bytes
-        self._unread = unread
+        self._limits = limits
 
     @property
     def answers(self) -> Answers:
@@ -72,13 +70,14 @@ class PredictionService:
 
     async def predict(self, data: bytes, context: Context) -> bytes:
         """Answer a PredictRequest."""
-        await self._pipeline.turn()
+        if self._pipeline.gathers:
+            await self._pipeline.turn()
         call = PredictCall(data, context.time_remaining())
-        encode = self._unread.limited(within(call.encode, self._message_bytes), context)
+        encode = self._limits.limited(call.encode, context)
         response, metadata = await self._pipeline.predict("tensorflow-serving", call.decode, encode, len(data))
         if metadata:
             context.set_trailing_metadata(metadata)
-        self._unread.add(response, context)
+        self._limits.add(response, context)
         return response
 
     async def get_model_metadata(self, request: GetModelMetadataRequest, _context: Context) -> GetModelMetadataResponse:
