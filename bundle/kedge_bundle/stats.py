@@ -61,12 +61,16 @@ class StatViolation:
 
 
 class _Bounds(NamedTuple):
-    """Each feature's least and largest value that is no violation; the two that are within those of every feature."""
+    """Each feature's least and largest value that is no violation; the two that are within those of every feature.
+
+    `most_bits`: the bits of the largest float32 within, where training held nothing negative and 0 is within; else -1.
+    """
 
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     highest_low: float
     lowest_high: float
+    most_bits: int
 
 
 class InputStats(BaseModel):
@@ -161,7 +165,9 @@ class InputStats(BaseModel):
             near_low, near_high = self._near(limits)
             low, high = np.maximum(low, near_low), np.minimum(high, near_high)
         low, high = np.maximum(low, -_LARGEST), np.minimum(high, _LARGEST)  # infinity is never within
-        return _Bounds(low, high, float(low.max()), float(high.min()))
+        highest_low, lowest_high = float(low.max()), float(high.min())
+        are_from_0 = "min" in stats and float(stats["min"].min()) >= 0 and highest_low <= 0 <= lowest_high
+        return _Bounds(low, high, highest_low, lowest_high, _bits(lowest_high) if are_from_0 else -1)
 
     def _near(self, limits: Limits) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The least and the largest value that is no z-score violation.
@@ -193,8 +199,7 @@ class InputStats(BaseModel):
 
         Plain numbers where there are few: a call into numpy costs more than to look at sixteen of them.
         """
-        lowest, highest = float(np.minimum.reduce(table, axis=None)), float(np.maximum.reduce(table, axis=None))
-        if not (bounds.highest_low <= lowest and highest <= bounds.lowest_high):
+        if not self._are_plainly_within(table, bounds):
             return False
         first, *others = table[:: len(table) // _PIXELS].tolist()
         least = self._least_spread * len(first) if self.features == 1 else self._least_spread
@@ -206,6 +211,18 @@ class InputStats(BaseModel):
             else:
                 return False
         return True
+
+    def _are_plainly_within(self, table: NDArray[np.generic], bounds: _Bounds) -> bool:
+        """Whether all values are finite and within the bounds of every feature.
+
+        The bits of float32, read as whole numbers, are in the order of the values, and behind them come infinity, NaN
+        and everything negative: pixels are passed over once instead of twice.
+        """
+        may_be_seen_at_once = bounds.most_bits >= 0 and table.dtype == np.float32
+        if may_be_seen_at_once and int(np.maximum.reduce(table.view(np.uint32), axis=None)) <= bounds.most_bits:
+            return True
+        least, largest = np.minimum.reduce(table, axis=None), np.maximum.reduce(table, axis=None)
+        return bounds.highest_low <= float(least) and float(largest) <= bounds.lowest_high
 
     def _collapsed(self, values: int, spread: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Which features vary far less within this request than they did in training."""
@@ -273,6 +290,14 @@ class InputStats(BaseModel):
                 StatViolation(self.input, int(i), kind, float(table[row, i]), _of(seen, int(i)), int(bad[:, i].sum()))
             )
         return found
+
+
+def _bits(value: float) -> int:
+    """Those of the largest float32 that is not above a value, which is 0 or more."""
+    nearest = np.float32(min(value, float(np.finfo(np.float32).max)))
+    if float(nearest) > value:
+        nearest = np.nextafter(nearest, np.float32(0))
+    return int(nearest.view(np.uint32))
 
 
 def _of(seen: list[str], feature: int) -> str:

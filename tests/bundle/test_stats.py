@@ -122,3 +122,21 @@ def test_strings_and_columns_without_a_value_have_no_statistics():
 def test_statistics_that_say_nothing_or_contradict_themselves_are_refused(fields: dict):
     with pytest.raises(ValidationError):
         InputStats(input="x", source="data", **fields)
+
+
+EDGES = np.array(
+    [0.0, -0.0, 255.0, 280.5, np.nextafter(np.float32(280.5), np.float32(999)), -1e-38, -25.5, -25.6, 1e38,
+     np.finfo(np.float32).max, np.nan, -np.nan, np.inf, -np.inf, 1e-45, -1e-45],
+    np.float32,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("least", [0.0, 10.0, 100.0, -3.0])
+@pytest.mark.parametrize("largest", [255.0, 0.1, 3.4e38])
+@pytest.mark.parametrize("edge", EDGES)
+def test_pixels_are_judged_by_their_bits_as_by_their_values(least: float, largest: float, edge: np.float32):
+    stats = InputStats(input="x", source="data", min=(min(least, largest),) * 3, max=(largest,) * 3)
+    array = image().astype(np.float32)
+    array[0, 3, 2, 1] = edge
+    for scaled in (array, np.clip(array, stats.min[0], stats.max[0]), np.full_like(array, edge)):
+        assert stats.is_clean(scaled, Limits()) == stats.is_clean(scaled.astype(np.float64), Limits())
