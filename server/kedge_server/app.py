@@ -28,7 +28,6 @@ from kedge_server.lost_devices import lose_device
 from kedge_server.metrics import Metrics
 from kedge_server.models import ModelTable
 from kedge_server.pipeline import Pipeline
-from kedge_server.precedence import polite
 from kedge_server.quiet import until_quiet
 from kedge_server.reconciler import Reconciler
 from kedge_server.repository import Repository
@@ -132,8 +131,7 @@ class App:
         self._following: asyncio.Task[None] | None = None
         self._pages: HttpPages | None = None
         message_bytes = settings.max_message_mb << 20
-        with polite():
-            self._server = new_server(message_bytes, settings.queue_rows)
+        self._server = new_server(message_bytes, settings.queue_rows)
         add_services(
             self._server,
             Pipeline(self._models, self._metrics, _policy(settings)),
@@ -193,8 +191,7 @@ class App:
         """Begin to answer; every model is known and loading."""
         for place in places:
             self._lifecycle.announce(place, is_needed=True)
-        with polite():
-            await self._server.start()
+        await self._server.start()
 
     async def load(self, places: list[Place], stop: asyncio.Event) -> bool:
         """Let each version answer as soon as it is loaded; False when `stop` was set before all were.

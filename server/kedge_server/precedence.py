@@ -37,7 +37,8 @@ def go_behind(nice: int) -> None:
 def polite() -> Iterator[None]:
     """Threads that are begun while entered take no core from another thread when they wake up: they wait for its turn.
 
-    gRPC's own threads wake up a dozen times for a request. What comes for the event loop meanwhile, it does at once.
+    For gRPC's: they wake up a dozen times for a request, and each time, what the event loop does or a model computes
+    would go on with cold caches.
     """
     if sys.platform != "linux" or os.sched_getscheduler(0) != os.SCHED_OTHER:  # somebody has chosen already
         yield
