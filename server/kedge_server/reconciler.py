@@ -226,12 +226,15 @@ class Reconciler:
         return await self._next_still(load, at_once)
 
     def _apply(self, name: str, steps: Plan, *, is_lost: bool) -> None:
-        for model in self._models.versions(name):
+        known = self._models.versions(name)
+        # While it starts, a version gives its place to another when that is ready: nobody may see none missing between.
+        has_another = self._is_started or any(model.state == "ready" for model in known)
+        for model in known:
             if model.version in steps.retire:
                 self._lifecycle.retire(model)
             elif model.version in steps.forget and model.parts is None:  # parts: what a lost device cannot give back
                 self._models.remove(model)
-            elif model.version in steps.unwanted and model.is_needed:
+            elif model.version in steps.unwanted and model.is_needed and has_another:
                 self._models.set_unneeded(model)
         if not is_lost and self._is_news(f"kept {name}", steps.kept) and steps.kept:
             _log.warning("versions_gone", model=name, versions=steps.kept, effect="they go on answering")

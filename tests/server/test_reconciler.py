@@ -12,21 +12,21 @@ from kedge_server.reconciler import ModelWish, Reconciler
 from kedge_server.repository import Repository, Sight
 from kedge_server.session import Options
 from kedge_server.version_policy import ALL, VersionPolicy
-from tests.server.in_process import LIMITS
+from tests.server.in_process import LIMITS, tampered
 from tests.services.bundles import identity, publish
 
 
 class Shop:
     """A reconciler with everything that it works with."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, policy: VersionPolicy = ALL) -> None:
         self.models = ModelTable()
         self.metrics = Metrics(self.models, "test")
         self.repository = Repository(path)
         self.lifecycle = Lifecycle(
             self.models, self.metrics, Options(device="cpu", instances=1), LIMITS, lambda _device, _error: None
         )
-        self.reconciler = Reconciler(self.repository, self.lifecycle, self.models, ALL, ())
+        self.reconciler = Reconciler(self.repository, self.lifecycle, self.models, policy, ())
 
     async def start(self) -> None:
         places = self.reconciler.first_places()
@@ -59,6 +59,30 @@ def test_a_version_on_a_lost_device_is_neither_tried_again_nor_freed(path: Path)
         assert shop.models.versions("m") == [model]
         assert model.parts is not None
         assert not shop.models.is_ready
+        await shop.lifecycle.close()
+
+    asyncio.run(story())
+
+
+def test_no_model_is_missing_while_another_version_takes_the_place_of_a_broken_one_at_the_start(path: Path):
+    tampered(publish(identity(), path, "m").directory)
+
+    async def story() -> None:
+        shop = Shop(path, VersionPolicy.parse("latest:1"))
+        seen: list[dict[str, str]] = []
+
+        async def watch() -> None:
+            while True:
+                if shop.models.is_ready:
+                    seen.append(shop.states())
+                await shop.models.changed(shop.models.generation)
+
+        watching = asyncio.create_task(watch())
+        await shop.start()
+        await asyncio.sleep(0)
+        watching.cancel()
+        assert seen
+        assert all(states == {"m/1": "ready", "m/2": "failed", "other/1": "ready"} for states in seen)
         await shop.lifecycle.close()
 
     asyncio.run(story())
