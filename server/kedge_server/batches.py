@@ -4,7 +4,7 @@ import threading
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from kedge_bundle.errors import RunFailed
 from kedge_bundle.runtimes.base import Runtime
 from kedge_bundle.signature import Signature, Tensors
-from kedge_server.jobs import Job, QueueLimits
+from kedge_server.jobs import UNFINISHED, Job, QueueLimits
 
 T = TypeVar("T")
 
@@ -97,55 +97,45 @@ def _joined(arrays: list[NDArray[Any]], rows: int) -> NDArray[Any]:
     return np.frombuffer(data, first.dtype).reshape(rows, *first.shape[1:])
 
 
-class Split(Generic[T]):
-    """One job as parts of so many rows; the instance that runs the last of them puts the answers together.
+def split(whole: Job[T], most: int) -> list[Job[T]]:
+    """One job as jobs of so many rows, to be queued instead of it, in order.
+
+    They share one future; the instance that runs the last of them puts the answers together, and calls the job's
+    `complete` once, with all rows. None of them knows the others: the largest requests there are would stay in memory
+    until the collector comes by.
 
     Args:
-        whole: the job; its `complete` is called once, with all rows.
+        whole: the job.
         most: rows of a part.
     """
+    starts = range(0, whole.rows, most)
+    answers: list[Tensors | None] = [None] * len(starts)
+    lock = threading.Lock()
 
-    def __init__(self, whole: Job[T], most: int) -> None:
-        self._whole = whole
-        self._lock = threading.Lock()
-        starts = range(0, whole.rows, most)
-        self._outputs: list[Tensors | None] = [None] * len(starts)
-        self._result: list[T] = []
-        self.parts = [self._part(number, slice(start, start + most)) for number, start in enumerate(starts)]
-
-    def result(self) -> T:
-        """What `complete` returned; once every part is done."""
-        return self._result[0]
-
-    def _part(self, number: int, rows: slice) -> Job[None]:
-        whole = self._whole
-        inputs = {name: array[rows] for name, array in whole.inputs.items()}
-        count = min(rows.stop, whole.rows) - rows.start
-        return Job(inputs, count, self._completing(number), None, whole.deadline, whole.priority)
-
-    def _completing(self, number: int) -> Callable[[Tensors], None]:
-        def complete(outputs: Tensors) -> None:
-            with self._lock:
-                self._outputs[number] = outputs
-                is_last = all(known is not None for known in self._outputs)
-            if is_last:
-                self._result.append(self._whole.complete(self._joined()))
+    def completing(number: int) -> Callable[[Tensors], T]:
+        def complete(outputs: Tensors) -> T:
+            with lock:
+                answers[number] = outputs
+                known = [answer for answer in answers if answer is not None]
+            if len(known) < len(answers):
+                return UNFINISHED  # type: ignore[no-any-return]
+            return whole.complete({name: np.concatenate([answer[name] for answer in known]) for name in outputs})
 
         return complete
 
-    def _joined(self) -> Tensors:
-        known = [outputs for outputs in self._outputs if outputs is not None]
-        return {name: np.concatenate([outputs[name] for outputs in known]) for name in known[0]}
+    def part(number: int, rows: slice) -> Job[T]:
+        inputs = {name: array[rows] for name, array in whole.inputs.items()}
+        count = min(rows.stop, whole.rows) - rows.start
+        return Job(inputs, count, completing(number), None, whole.deadline, whole.priority)
 
-    def note_times(self) -> None:
-        """Tell the job when its parts were queued, began, ran and were done."""
-        whole = self._whole
-        whole.queued_at = min(_reached(part.queued_at for part in self.parts), default=0.0)
-        whole.started_at = min(_reached(part.started_at for part in self.parts), default=0.0)
-        if all(part.completed_at for part in self.parts):
-            whole.ran_at = max(part.ran_at for part in self.parts)
-            whole.completed_at = max(part.completed_at for part in self.parts)
+    return [part(number, slice(start, start + most)) for number, start in enumerate(starts)]
 
 
-def _reached(moments: Iterator[float]) -> list[float]:
-    return [moment for moment in moments if moment]
+def note_times(whole: Job[T], parts: Sequence[Job[T]]) -> None:
+    """Tell a job when its parts were queued, began, ran and were done, where all of them got so far."""
+    whole.queued_at = parts[0].queued_at
+    whole.started_at = min([part.started_at for part in parts if part.started_at], default=0.0)
+    if all(part.ran_at for part in parts):
+        whole.ran_at = max(part.ran_at for part in parts)
+    if all(part.completed_at for part in parts):
+        whole.completed_at = max(part.completed_at for part in parts)

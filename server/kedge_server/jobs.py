@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from kedge_bundle.signature import Tensors
 
@@ -21,6 +21,9 @@ T = TypeVar("T")
 
 USUAL_PRIORITY = 2
 """Of requests that name none: 1 goes before them."""
+
+UNFINISHED: Any = object()
+"""What `complete` returns where other jobs of the same request are still to run: the last of them has its result."""
 
 
 @dataclass(eq=False, slots=True)
@@ -30,9 +33,9 @@ class Job(Generic[T]):
     Attributes:
         inputs: valid inputs, each (rows, ...).
         rows: how many.
-        complete: turns this job's outputs into its result; runs in the instance's thread. What it raises is the
-            job's outcome.
-        future: owned by this job; finished at most once, on the event loop's thread. Whoever waits for it makes it.
+        complete: turns this job's outputs into the request's result; runs in the instance's thread. What it raises is
+            the request's outcome.
+        future: of the request; finished at most once, on the event loop's thread. Whoever waits for it makes it.
         deadline: in `time.monotonic()` seconds.
         priority: lower goes first.
         is_taken: whether an instance has it.
@@ -63,7 +66,7 @@ class Job(Generic[T]):
 
     def finish(self, result: T) -> None:
         """Hand the result to whoever waits; one that was cancelled, or is done, stays so."""
-        if self.future is not None and not self.future.done():
+        if result is not UNFINISHED and self.future is not None and not self.future.done():
             self.future.set_result(result)
 
     def fail(self, error: Exception) -> None:

@@ -1,6 +1,6 @@
 """Instances of one model: threads that take batches, run them, and hand each job its own rows.
 
-A job owns its future: no table of ids joins results and callers. Knows neither wire nor metrics.
+A job knows the future of its request: no table of ids joins results and callers. Knows neither wire nor metrics.
 """
 
 import asyncio
@@ -15,13 +15,12 @@ import structlog
 
 from kedge_bundle.errors import DeviceLost, RunFailed
 from kedge_bundle.runtimes.base import Runtime
-from kedge_server.batches import Split, batched, fitting, run_joined
+from kedge_server.batches import batched, fitting, note_times, run_joined, split
 from kedge_server.errors import DeadlinePassed, ModelFailed, NotReady, QueueFull
 from kedge_server.jobs import Job, JobQueue, QueueLimits
 from kedge_server.precedence import go_behind
 
 T = TypeVar("T")
-R = TypeVar("R")
 _log = structlog.get_logger("kedge.scheduler")
 
 THREAD_PREFIX = "kedge "
@@ -137,35 +136,28 @@ class Scheduler:
             return await self._soon(job)
         if remaining is not None:
             self._check_can_be_met(remaining, job.priority)
-        if not self._limits.is_joinable or job.rows <= self._limits.max_batch_rows:
-            (future,), timer = self._enqueue([job], remaining)
-            try:
-                return await future
-            finally:
-                self._leave([job], timer)
-        split = Split(job, self._limits.max_batch_rows)
-        futures, timer = self._enqueue(split.parts, remaining)
+        is_one = not self._limits.is_joinable or job.rows <= self._limits.max_batch_rows
+        jobs = [job] if is_one else split(job, self._limits.max_batch_rows)
+        future, timer = self._enqueue(jobs, remaining)
         try:
-            await asyncio.gather(*futures)
+            return await future
         finally:
-            self._leave(split.parts, timer)
-            split.note_times()
-        return split.result()
+            self._leave(jobs, timer)
+            if not is_one:
+                note_times(job, jobs)
 
     def _enqueue(
-        self, jobs: Sequence[Job[R]], remaining: float | None
-    ) -> tuple[list[asyncio.Future[R]], asyncio.TimerHandle | None]:
+        self, jobs: Sequence[Job[T]], remaining: float | None
+    ) -> tuple[asyncio.Future[T], asyncio.TimerHandle | None]:
         """Queue the jobs of one request, all or none; what to wait for, and what ends the wait at the deadline."""
-        futures: list[asyncio.Future[R]] = []
+        future: asyncio.Future[T] = self._loop.create_future()
         for job in jobs:
-            future: asyncio.Future[R] = self._loop.create_future()
             job.future = future
-            futures.append(future)
         if not self._queue.put(*jobs):
             raise self._queue_full(sum(job.rows for job in jobs))
-        return futures, None if remaining is None else self._loop.call_later(remaining, self._expire, jobs)
+        return future, None if remaining is None else self._loop.call_later(remaining, self._expire, jobs)
 
-    def _leave(self, jobs: Sequence[Job[R]], timer: asyncio.TimerHandle | None) -> None:
+    def _leave(self, jobs: Sequence[Job[T]], timer: asyncio.TimerHandle | None) -> None:
         """The wait is over, one way or another."""
         if timer is not None:
             timer.cancel()
@@ -223,8 +215,7 @@ class Scheduler:
 
     def _expire(self, jobs: Sequence[Job[Any]]) -> None:
         where = "while the model ran" if any(job.is_taken for job in jobs) else "in the queue"
-        for job in jobs:
-            job.fail(DeadlinePassed(f"the deadline passed {where}"))
+        jobs[0].fail(DeadlinePassed(f"the deadline passed {where}"))
 
     def _queue_full(self, rows: int) -> QueueFull:
         waiting = self._queue.rows

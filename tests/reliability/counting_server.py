@@ -1,4 +1,7 @@
-"""`serve-model` with one thing more: at SIGUSR1 it logs how many objects of its requests' ways are alive."""
+"""`serve-model` without Python's collector, and at SIGUSR1 it logs how many objects of its requests' ways are alive.
+
+A server's collector is seldom run: what waits for it is as good as kept.
+"""
 
 import asyncio
 import gc
@@ -16,6 +19,7 @@ def main() -> int:
     from kedge_server import cli  # noqa: PLC0415
 
     threading.Thread(target=tell, daemon=True).start()
+    gc.disable()
     return cli.main()
 
 
@@ -28,12 +32,11 @@ def tell() -> None:
 
 
 def alive() -> dict[str, int]:
-    """Kind -> objects that are no garbage. What this looks at is let go when it returns."""
+    """Kind -> objects. What this looks at is let go when it returns."""
     from kedge_server import jobs, pipeline, series, validation  # noqa: PLC0415 (as above)
 
     kinds = (jobs.Job, pipeline.Call, pipeline.Answer, series.CallRecord, validation.InputReport)
     gc.unfreeze()  # the server lets the collector forget what it has loaded; here everything counts
-    gc.collect()
     objects = gc.get_objects()
     counted = Counter(type(found).__name__ for found in objects if isinstance(found, kinds))
     counted["pending tasks"] = sum(isinstance(found, asyncio.Task) and not found.done() for found in objects)

@@ -39,7 +39,7 @@ class LiveObjects:
         self._at_rest = self.now()
 
     def now(self) -> dict[str, int]:
-        """Kind -> how many are alive, garbage left out."""
+        """Kind -> how many are alive."""
         self._server.send(signal.SIGUSR1)
         alive: dict[str, int] = self._server.event(f"live_objects_{next(self._looks)}")["alive"]
         return alive

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
+STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
 FIRST_WINDOW = 65_535
 """Bytes that either side may send before the other has read any: HTTP/2's default, for a connection in all."""
 

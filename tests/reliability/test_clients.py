@@ -16,7 +16,7 @@ import pytest
 from kedge_server.client import Client
 from tests.reliability.accounts import assert_it_adds_up, ended_with
 from tests.reliability.footprint import assert_no_more, settled
-from tests.reliability.raw_call import FIRST_WINDOW, RawConnection
+from tests.reliability.raw_call import FIRST_WINDOW, STREAM, RawConnection
 from tests.reliability.requests import infer_request
 from tests.services.server_process import ServerProcess, running_server
 
@@ -26,7 +26,6 @@ UNREAD_CALLS, UNREAD_ROWS = 12, 16
 GROWTH_MB = 16.0
 ANSWERED_AT_ONCE = 16
 """Of four rows each: by two instances with batches of 32 rows."""
-STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
 
 
 @pytest.fixture

@@ -58,6 +58,7 @@ def test_a_full_queue_refuses_everybody_and_nothing_grows(models: Path, lengths:
             assert held.server.metric("kedge_queue_rows") == QUEUE_ROWS
             resident_mb.append(Footprint.of(held.server).resident_mb)
             waits.cancel()
+            held.server.wait_until("kedge_queue_rows", 0)  # what fills the batch up needs room, too
             held.release()
             first.result()
         assert Counter(error.code if error else "OK" for error in errors) == {"RESOURCE_EXHAUSTED": len(errors)}
