@@ -9,6 +9,7 @@ have been exported elsewhere. It prints Markdown. Exit code 0: all is as it must
 """
 
 import argparse
+import ctypes
 import os
 import re
 import subprocess
@@ -32,7 +33,8 @@ from kedge_bundle.runtimes import is_installed, open_runtime
 from kedge_bundle.signature import row_count
 from kedge_bundle.store import Bundle, open_bundle
 from kedge_bundle.toolchain import runtime_packages
-from kedge_bundle.verification import WantedOptions, verify_artifact
+from kedge_bundle.verification import verify_artifact
+from kedge_bundle.wanted import WantedOptions
 from kedge_server.batches import is_joinable
 from kedge_server.client import Client
 
@@ -126,20 +128,37 @@ def environment() -> Table:
     return Table("Machine", ("what", "which"), rows)
 
 
+def ways(device: Device, artifact: Artifact) -> dict[str, WantedOptions]:
+    """What may be asked of an artifact on a device, by what is more than plain float32."""
+    if device == "cpu":
+        return {"": WantedOptions(device=device)}
+    found = {"": WantedOptions(device=device, tf32=False), "TF32": WantedOptions(device=device, tf32=True)}
+    if artifact.format == "onnx" and _has_tensorrt():
+        found["TF32, TensorRT"] = WantedOptions(device=device, tf32=True, tensorrt=True)
+    return found
+
+
 def parity(bundles: Sequence[Bundle]) -> Table:
-    """Replay the golden answers on the GPU, with TensorFloat-32 off, which must be proven, and on, for comparison."""
-    table = Table("Parity", ("model", "artifact", "TF32", "device", "verdict", "largest error", "why"))
+    """Replay the golden answers on the GPU in plain float32, which must be proven, and with less, for comparison."""
+    table = Table("Parity", ("model", "artifact", "with", "device", "verdict", "largest error", "why"))
     for bundle in bundles:
         for artifact in _artifacts(bundle):
-            for tf32 in (False, True):
-                wanted = WantedOptions(device="gpu", tf32=tf32).of(artifact)
-                outcome = verify_artifact(bundle, artifact, wanted, was_asked_for=True)
-                report, word = outcome.report, "on" if tf32 else "off"
+            for word, wanted in ways("gpu", artifact).items():
+                outcome = verify_artifact(bundle, artifact, wanted.of(artifact), was_asked_for=True)
+                report = outcome.report
                 device, error = (report.device, f"{report.max_abs_error:.2e}") if report else ("-", "-")
                 table.rows.append(
-                    (_name(bundle), artifact.name, word, device, outcome.verdict, error, outcome.explanation)
+                    (
+                        _name(bundle),
+                        artifact.name,
+                        word or "float32",
+                        device,
+                        outcome.verdict,
+                        error,
+                        outcome.explanation,
+                    )
                 )
-                if not tf32 and (report is None or not report.is_proven):
+                if not word and (report is None or not report.is_proven):
                     table.problems.append(f"{_name(bundle)}: {artifact.name} is not proven: {outcome.explanation}")
     return table
 
@@ -149,13 +168,13 @@ def speed(bundle: Bundle, artifact: Artifact, device: Device, seconds: float) ->
     table = Table(f"Speed of {_name(bundle)}, in process", ("rows", "side", "p50 ms", "p99 ms", "rows/s", "÷ bare"))
     for rows in _BATCHES if artifact.batch == "dynamic" and is_joinable(bundle.manifest.signature) else (0,):
         inputs = rows_of(bundle, rows)
-        for tf32 in (False, True) if device == "gpu" else (False,):
-            sides = sides_of(bundle, artifact, device, inputs, tf32=tf32)
+        for word, wanted in ways(device, artifact).items():
+            sides = sides_of(bundle, artifact, wanted, inputs)
             times = in_turn(sides, seconds)
             bare = _rows_per_s(row_count(inputs), times["bare onnxruntime"])
             for side, seen in times.items():
                 rate = _rows_per_s(row_count(inputs), seen)
-                name = f"{side}, TF32" if tf32 else side
+                name = f"{side}, {word}" if word else side
                 table.rows.append(
                     (str(row_count(inputs)), name, *_percentiles(seen), f"{rate:.0f}", f"{rate / bare:.2f}")
                 )
@@ -238,6 +257,15 @@ def _onnx(bundle: Bundle) -> Artifact | None:
     """The artifact that is timed; None where there is none, or it takes strings, which bare runs take otherwise."""
     has_strings = any(spec.dtype == "string" for spec in bundle.manifest.signature.inputs)
     return next((one for one in _artifacts(bundle) if one.name == "onnx" and not has_strings), None)
+
+
+def _has_tensorrt() -> bool:
+    """Whether the library is found that onnxruntime's provider needs."""
+    try:
+        ctypes.CDLL("libnvinfer.so.10")
+    except OSError:
+        return False
+    return True
 
 
 def _percentiles(times: list[float]) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from kedge_bundle.manifest import Artifact
 from kedge_bundle.runtimes import open_runtime
 from kedge_bundle.signature import Tensors, row_count
 from kedge_bundle.store import Bundle
-from kedge_bundle.verification import WantedOptions
+from kedge_bundle.wanted import WantedOptions
 
 SERVE_MODEL = Path(sys.executable).with_name("serve-model")
 START_S = 120.0
@@ -28,17 +28,19 @@ Device = Literal["cpu", "gpu"]
 Sides = dict[str, Callable[[], object]]
 
 
-def sides_of(bundle: Bundle, artifact: Artifact, device: Device, inputs: Tensors, *, tf32: bool) -> Sides:
+def sides_of(bundle: Bundle, artifact: Artifact, wanted: WantedOptions, inputs: Tensors) -> Sides:
     """The same run, through onnxruntime's own session and through Kedge's runtime."""
     import onnxruntime  # only where there is one
 
-    cuda = [("CUDAExecutionProvider", {"use_tf32": str(int(tf32))})] if device == "gpu" else []
+    providers: list[Any] = ["CPUExecutionProvider"]
+    if wanted.device == "gpu":
+        providers.insert(0, ("CUDAExecutionProvider", {"use_tf32": str(int(bool(wanted.tf32)))}))
+    if wanted.tensorrt:
+        providers.insert(0, "TensorrtExecutionProvider")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = artifact.options.threads
-    runtime = open_runtime(bundle, artifact, WantedOptions(device=device, tf32=tf32).of(artifact))
-    session = onnxruntime.InferenceSession(
-        bundle.directory / artifact.path, options, providers=[*cuda, "CPUExecutionProvider"]
-    )
+    runtime = open_runtime(bundle, artifact, wanted.of(artifact))
+    session = onnxruntime.InferenceSession(bundle.directory / artifact.path, options, providers=providers)
     outputs = list(artifact.outputs.values())
     feeds = {artifact.inputs[name]: array for name, array in inputs.items()}
     return {"bare onnxruntime": lambda: session.run(outputs, feeds), "Kedge's runtime": lambda: runtime.run(inputs)}

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from kedge_bundle import __version__
 from kedge_bundle.errors import BundleError
@@ -19,12 +20,12 @@ from kedge_bundle.verification import (
     NO_RUNTIME,
     PROVEN,
     Record,
-    WantedOptions,
     exit_code,
     verify_artifact,
     write_record,
 )
 from kedge_bundle.verification_output import as_json, as_table
+from kedge_bundle.wanted import WantedOptions
 
 _REFUSED = 3
 
@@ -51,8 +52,9 @@ def main(arguments: list[str] | None = None) -> int:
         return _refuse(str(error.args[0]), NO_RUNTIME, as_json=options.json)
     if options.requirements:
         return _show_requirements(bundle, as_json=options.json)
-    tf32 = None if options.tf32 is None else options.tf32 == "on"
-    wanted = WantedOptions(options.device, options.threads, options.graph_optimization, tf32)
+    wanted = WantedOptions(
+        options.device, options.threads, options.graph_optimization, _is_on(options.tf32), _is_on(options.tensorrt)
+    )
     with contextlib.nullcontext() if options.verbose else _quiet_stderr():
         outcomes = [
             verify_artifact(bundle, artifact, wanted.of(artifact), was_asked_for=bool(options.format))
@@ -101,6 +103,11 @@ def _parser() -> argparse.ArgumentParser:
         help="whether a GPU may round what it multiplies to TensorFloat-32; default: as proven, which is off",
     )
     parser.add_argument(
+        "--tensorrt",
+        choices=("on", "off"),
+        help="whether onnxruntime gives TensorRT what it takes of the graph; needs --tf32 on; default: as proven, off",
+    )
+    parser.add_argument(
         "--attest",
         action="store_true",
         help="write what was found here beside the bundle: VERSION.attestation-….json; serve-model then serves with "
@@ -116,6 +123,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--verbose", action="store_true", help="let the runtimes write to standard error")
     parser.add_argument("--version", action="version", version=f"kedge {__version__}")
     return parser
+
+
+def _is_on(text: Literal["on", "off"] | None) -> bool | None:
+    return None if text is None else text == "on"
 
 
 def _count(text: str) -> int:

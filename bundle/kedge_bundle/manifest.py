@@ -69,6 +69,10 @@ class RuntimeOptions(_Part):
         default=False,
         description="Whether a GPU may round what it multiplies to TensorFloat-32: 10 bits of a float32's 23.",
     )
+    tensorrt: bool = Field(
+        default=False,
+        description="Whether onnxruntime gives NVIDIA's TensorRT what it takes of the graph. Only with `tf32`.",
+    )
 
 
 class Reproducibility(_Part):

@@ -72,10 +72,10 @@ def proof_of(bundle: Bundle, artifact: Artifact, options: RuntimeOptions) -> str
 
 
 def described(options: RuntimeOptions) -> str:
-    """Runtime options for people: `gpu, 4 threads, graph optimization all`; TensorFloat-32 where it is on."""
+    """Runtime options for people: `gpu, 4 threads, graph optimization all`; what is off is not named."""
     threads = "1 thread" if options.threads == 1 else f"{options.threads} threads"
-    tf32 = ", TF32" if options.tf32 else ""
-    return f"{options.device}, {threads}, graph optimization {options.graph_optimization}{tf32}"
+    more = (", TF32" if options.tf32 else "") + (", TensorRT" if options.tensorrt else "")
+    return f"{options.device}, {threads}, graph optimization {options.graph_optimization}{more}"
 
 
 def attest_command(bundle: Bundle, artifact: Artifact, options: RuntimeOptions) -> str:
@@ -90,6 +90,8 @@ def attest_command(bundle: Bundle, artifact: Artifact, options: RuntimeOptions) 
         words += ["--graph-optimization", options.graph_optimization]
     if options.tf32 != proven.tf32:
         words += ["--tf32", "on" if options.tf32 else "off"]
+    if options.tensorrt != proven.tensorrt:
+        words += ["--tensorrt", "on" if options.tensorrt else "off"]
     return shlex.join([*words, "--attest"])
 
 

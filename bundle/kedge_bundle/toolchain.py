@@ -13,7 +13,7 @@ _RUNTIMES: dict[FormatName, tuple[str, ...]] = {
     "tflite": ("ai-edge-litert",),
     "saved_model": ("tensorflow", "tensorflow-cpu"),
 }
-_CUDA_LIBRARIES = "nvidia-"
+_GPU_LIBRARIES = ("nvidia-", "tensorrt")
 _PINNED_FOR_EXPORT = re.compile(r"""^(?P<name>[\w.-]+)==(?P<version>[^;\s]+)\s*;\s*extra\s*==\s*['"]export['"]""")
 
 
@@ -57,7 +57,7 @@ def runtime_packages(format_name: FormatName, device: Literal["cpu", "gpu"]) -> 
     return {
         name: installed[name]
         for name in sorted(installed)
-        if name in wanted or (device == "gpu" and name.startswith(_CUDA_LIBRARIES))
+        if name in wanted or (device == "gpu" and name.startswith(_GPU_LIBRARIES))
     }
 
 

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from kedge_bundle.attestation import Finding, attest, write_attestation
 from kedge_bundle.errors import BundleError, DeviceUnavailable, RunnerError, RuntimeMissing
@@ -15,22 +14,6 @@ from kedge_bundle.toolchain import runtime_packages
 
 PROVEN, NOT_PROVEN, NO_RUNTIME, NO_RECORD = 0, 1, 4, 5
 """Exit codes of `verify-model`; 2 is usage, 3 a bundle that must not be used."""
-
-
-@dataclass(frozen=True)
-class WantedOptions:
-    """Runtime options that stand in for those proven; None leaves an artifact's own."""
-
-    device: Literal["cpu", "gpu"] | None = None
-    threads: int | None = None
-    graph_optimization: Literal["all", "disabled"] | None = None
-    tf32: bool | None = None
-
-    def of(self, artifact: Artifact) -> RuntimeOptions:
-        """The options to run an artifact with."""
-        given = {name: value for name, value in vars(self).items() if value is not None}
-        options = artifact.options.model_copy(update=given)
-        return options if options.device == "gpu" else options.model_copy(update={"tf32": False})
 
 
 @dataclass(frozen=True)

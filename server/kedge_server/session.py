@@ -9,6 +9,7 @@ from kedge_bundle.proven import proof_of
 from kedge_bundle.runtimes import open_runtime
 from kedge_bundle.runtimes.base import Runtime
 from kedge_bundle.store import Bundle
+from kedge_bundle.wanted import WantedOptions
 from kedge_server.settings import Settings
 from kedge_server.tuner import Tuner
 
@@ -29,6 +30,7 @@ class Options:
         threads: inside one run; 0 is what was proven.
         graph_optimization: what the runtime may rewrite; `auto` is what was proven.
         tf32: whether a GPU may round what it multiplies to TensorFloat-32.
+        tensorrt: whether onnxruntime gives TensorRT what it takes of the graph.
         unproven_options: what to do where these make a session that neither the manifest nor an attestation proves.
         max_batch_rows: the largest batch to warm up for.
         batch_sizes: the numbers of rows that a batch may have; empty is any.
@@ -43,6 +45,7 @@ class Options:
     threads: int = 0
     graph_optimization: Literal["auto", "all", "disabled"] = "auto"
     tf32: bool = False
+    tensorrt: bool = False
     unproven_options: Literal["refuse", "warn"] = "refuse"
     max_batch_rows: int = 32
     batch_sizes: tuple[int, ...] = ()
@@ -60,6 +63,7 @@ class Options:
             threads=settings.threads,
             graph_optimization=settings.graph_optimization,
             tf32=settings.tf32,
+            tensorrt=settings.tensorrt,
             unproven_options=settings.unproven_options,
             max_batch_rows=settings.largest_batch_rows,
             batch_sizes=settings.allowed_batch_sizes,
@@ -137,11 +141,5 @@ def proof_for(
 
 def _runtime_options(artifact: Artifact, options: Options, device: Literal["cpu", "gpu"]) -> RuntimeOptions:
     """The options that were proven, but for what the user asked for; the self-test speaks about exactly these."""
-    proven = artifact.options
-    optimization = proven.graph_optimization if options.graph_optimization == "auto" else options.graph_optimization
-    return RuntimeOptions(
-        device=device,
-        threads=options.threads or proven.threads,
-        graph_optimization=optimization,
-        tf32=options.tf32 and device == "gpu",
-    )
+    optimization = None if options.graph_optimization == "auto" else options.graph_optimization
+    return WantedOptions(device, options.threads or None, optimization, options.tf32, options.tensorrt).of(artifact)

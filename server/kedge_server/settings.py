@@ -127,11 +127,16 @@ class Settings(BaseModel):
         description="Whether a GPU may round what it multiplies to TensorFloat-32, 10 bits of a float32's 23: `on` or "
         "`off`. On a CPU it means nothing.",
     )
+    tensorrt: bool = Field(
+        default=False,
+        description="Whether onnxruntime gives NVIDIA's TensorRT what it takes of the graph: `on` or `off`. Needs "
+        "TensorRT's libraries and `--tf32 on`; see [verifying](verifying.md#on-a-gpu).",
+    )
     unproven_options: Literal["refuse", "warn"] = Field(
         default="refuse",
-        description="What happens to a version that `--device`, `--threads`, `--graph-optimization` and `--tf32` would "
-        "run otherwise than its manifest, or an attestation of this machine, proves: it is not served, or it is, with "
-        "a warning in the log.",
+        description="What happens to a version that `--device`, `--threads`, `--graph-optimization`, `--tf32` and "
+        "`--tensorrt` would run otherwise than its manifest, or an attestation of this machine, proves: it is not "
+        "served, or it is, with a warning in the log.",
     )
     max_batch_rows: int = Field(
         default=32,

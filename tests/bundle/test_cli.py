@@ -98,10 +98,11 @@ def test_without_its_runtime_nothing_counts_as_proven(directory: Path):
 
 def test_other_options_are_run_and_noted(directory: Path, capsys: pytest.CaptureFixture[str]):
     arguments = ["--threads", "2", "--graph-optimization", "disabled", "--device", "cpu", "--tf32", "on"]
+    arguments += ["--tensorrt", "on"]
     assert cli.main([str(directory), *arguments, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     # A CPU has no TensorFloat-32: asking for it there changes nothing, and is not on record.
-    options = {"device": "cpu", "threads": 2, "graph_optimization": "disabled", "tf32": False}
+    options = {"device": "cpu", "threads": 2, "graph_optimization": "disabled", "tf32": False, "tensorrt": False}
     assert document["formats"][0]["options"] == options
     assert document["attestation"] is None
     assert cli.main([str(directory), *arguments]) == 0

@@ -15,7 +15,7 @@ from kedge_bundle.runtimes.base import Runtime
 from kedge_bundle.runtimes.onnx import OnnxRuntime, _placement
 from kedge_bundle.store import Bundle
 from tests.services.bundles import identity, publish, two_output
-from tests.services.gpu_stand_in import CPU, CUDA, DEADLY, OUT_OF_MEMORY, GpuStandIn
+from tests.services.gpu_stand_in import CPU, CUDA, DEADLY, OUT_OF_MEMORY, TENSORRT, GpuStandIn
 
 ON_GPU = RuntimeOptions(device="gpu")
 
@@ -62,6 +62,37 @@ def test_tensorfloat_32_is_off_unless_it_is_asked_for_and_the_session_is_asked(g
     gpu.told = {"use_tf32": "1"}
     with pytest.raises(DeviceUnavailable, match=r"asked to be off, but after loading model\.onnx .* use_tf32 = 1"):
         on_gpu(bundle)
+
+
+WITH_TENSORRT = ON_GPU.model_copy(update={"tf32": True, "tensorrt": True})
+
+
+def test_tensorrt_comes_before_cuda_where_it_is_asked_for(gpu: GpuStandIn, bundle: Bundle):
+    assert TENSORRT not in on_gpu(bundle)._session.get_providers()
+    gpu.placed_on = TENSORRT
+    runtime = on_gpu(bundle, WITH_TENSORRT)
+    assert runtime._session.get_providers() == [TENSORRT, CUDA, CPU]
+    assert runtime.device == "cuda:0"
+    assert runtime.placement == {TENSORRT: 3}
+    assert verify(bundle, bundle.manifest.artifacts[0], WITH_TENSORRT).verdict == "bit-exact"
+
+
+def test_tensorrt_that_takes_nothing_is_not_in_use(gpu: GpuStandIn, bundle: Bundle):
+    assert gpu.placed_on == CUDA
+    with pytest.raises(DeviceUnavailable, match=r"takes no node of model\.onnx: CUDAExecutionProvider 3"):
+        on_gpu(bundle, WITH_TENSORRT)
+
+
+def test_tensorrt_with_fewer_bits_than_was_asked_for_is_refused(gpu: GpuStandIn, bundle: Bundle):
+    gpu.placed_on, gpu.told = TENSORRT, {"trt_fp16_enable": "1"}
+    with pytest.raises(DeviceUnavailable, match="onnxruntime says trt_fp16_enable = 1"):
+        on_gpu(bundle, WITH_TENSORRT)
+
+
+@pytest.mark.usefixtures("gpu")
+def test_tensorrt_cannot_be_kept_from_tensorfloat_32(bundle: Bundle):
+    with pytest.raises(DeviceUnavailable, match=r"ask for both \(--tensorrt on --tf32 on\)"):
+        on_gpu(bundle, WITH_TENSORRT.model_copy(update={"tf32": False}))
 
 
 def test_a_gpu_that_cannot_be_used_is_not_the_files_fault_and_a_broken_file_not_the_gpus(

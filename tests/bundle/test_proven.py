@@ -60,6 +60,7 @@ def test_the_options_of_the_manifest_are_proven_there(bundle: Bundle):
         (RuntimeOptions(device="gpu", threads=4), "--device gpu --threads 4"),
         (RuntimeOptions(graph_optimization="disabled"), "--graph-optimization disabled"),
         (RuntimeOptions(device="gpu", tf32=True), "--device gpu --tf32 on"),
+        (RuntimeOptions(device="gpu", tf32=True, tensorrt=True), "--device gpu --tf32 on --tensorrt on"),
     ],
 )
 def test_other_options_are_not_and_the_command_that_attests_is_named(

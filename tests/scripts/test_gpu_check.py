@@ -13,7 +13,7 @@ import pytest
 from kedge_bundle.machine import Gpu
 from kedge_bundle.store import Bundle
 from tests.services.bundles import publish, two_output
-from tests.services.gpu_stand_in import CPU, GpuStandIn, serve_model_with_gpu
+from tests.services.gpu_stand_in import CPU, TENSORRT, GpuStandIn, serve_model_with_gpu
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"
@@ -78,10 +78,25 @@ def test_a_bundle_that_cannot_be_read_is_told(check: ModuleType, tmp_path: Path,
 def test_parity_is_asked_with_tensorfloat_32_off_and_on(check: ModuleType, bundle: Bundle):
     table = check.parity([bundle])
     assert table.rows == [
-        ("two/1", "onnx", "off", "cuda:0", "bit-exact", "0.00e+00", ""),
-        ("two/1", "onnx", "on", "cuda:0", "bit-exact", "0.00e+00", ""),
+        ("two/1", "onnx", "float32", "cuda:0", "bit-exact", "0.00e+00", ""),
+        ("two/1", "onnx", "TF32", "cuda:0", "bit-exact", "0.00e+00", ""),
     ]
     assert table.problems == []
+
+
+def test_tensorrt_is_tried_where_its_libraries_are(
+    check: ModuleType, bundle: Bundle, gpu: GpuStandIn, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(check, "_has_tensorrt", lambda: True)
+    gpu.placed_on = TENSORRT
+    assert [row[2:5] for row in check.parity([bundle]).rows] == [
+        (word, "cuda:0", "bit-exact") for word in ("float32", "TF32", "TF32, TensorRT")
+    ]
+    (artifact,) = bundle.manifest.artifacts
+    table = check.speed(bundle, artifact, "gpu", seconds=0.003)
+    assert {row[1] for row in table.rows} == {
+        side + more for side in ("bare onnxruntime", "Kedge's runtime") for more in ("", ", TF32", ", TF32, TensorRT")
+    }
 
 
 def test_what_is_not_proven_is_a_problem(check: ModuleType, bundle: Bundle, gpu: GpuStandIn):

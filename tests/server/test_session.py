@@ -78,9 +78,11 @@ def _gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"kedge_server.{module}.open_runtime", WithGpu())
 
 
-def attest_gpu(bundle: Bundle, *, is_proven: bool = True) -> None:
+ON_GPU = RuntimeOptions(device="gpu")
+
+
+def attest_gpu(bundle: Bundle, options: RuntimeOptions = ON_GPU, *, is_proven: bool = True) -> None:
     (artifact,) = bundle.manifest.artifacts
-    options = RuntimeOptions(device="gpu")
     finding = Finding.of(artifact, options, runtime_packages("onnx", "gpu"), verify(bundle, artifact))
     finding = finding.model_copy(update={"is_proven": is_proven})
     write_attestation(bundle, attest(bundle, this_machine("gpu"), [finding]))
@@ -116,6 +118,17 @@ def test_a_gpu_that_was_asked_for_and_is_not_proven_is_refused(bundle: Bundle):
         prepared(bundle, device="gpu")
     attest_gpu(bundle)
     assert prepared(bundle, device="gpu").device == "cuda:0"
+
+
+@pytest.mark.usefixtures("_gpu")
+def test_tensorrt_is_a_session_of_its_own(bundle: Bundle):
+    asked = {"device": "gpu", "tf32": True, "tensorrt": True}
+    attest_gpu(bundle)
+    with pytest.raises(LoadFailed, match=r"--device gpu --tf32 on --tensorrt on --attest"):
+        prepared(bundle, **asked)
+    attest_gpu(bundle, RuntimeOptions(**asked))
+    assert prepared(bundle, **asked).runtimes[0].options.tensorrt
+    assert not prepared(bundle, **asked | {"device": "cpu"}).runtimes[0].options.tensorrt
 
 
 def test_auto_without_a_gpu_says_that_and_nothing_of_proofs(bundle: Bundle, monkeypatch: pytest.MonkeyPatch):

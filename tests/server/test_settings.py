@@ -65,6 +65,7 @@ def test_every_setting_can_come_from_the_environment():
         "KEDGE_THREADS": "4",
         "KEDGE_GRAPH_OPTIMIZATION": "disabled",
         "KEDGE_TF32": "on",
+        "KEDGE_TENSORRT": "on",
         "KEDGE_UNPROVEN_OPTIONS": "warn",
         "KEDGE_MAX_BATCH_ROWS": "5",
         "KEDGE_TUNE": "full",

@@ -21,7 +21,7 @@ DEADLY = 700.0
 OUT_OF_MEMORY = 200.0
 """An input with this value finds no room on the device; the next run may."""
 
-CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+TENSORRT, CUDA, CPU = "TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"
 
 _TEXTS = {DEADLY: "700: an illegal memory access was encountered", OUT_OF_MEMORY: "2: out of memory"}
 _WHERE = "; GPU=0 ; hostname=box ; file=/onnxruntime_src/cuda_call.cc ; line=129 ; expr=cudaStreamSynchronize(stream)"
@@ -31,7 +31,7 @@ class GpuStandIn:
     """The device of one process.
 
     Attributes:
-        told: what a session says of its CUDA provider where it is not what was asked for.
+        told: what a session says of its first GPU provider where it is not what was asked for.
         placed_on: the execution provider that a session says its nodes are on.
         refuses: what opening a session on the GPU raises; empty: nothing.
         bound: how many inputs were copied to the device.
@@ -46,7 +46,7 @@ class GpuStandIn:
 
     def install(self, set_attribute: Callable[[Any, str, Any], None] = setattr) -> None:
         """Put this device where onnxruntime would be asked for one."""
-        set_attribute(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
+        set_attribute(onnxruntime, "get_available_providers", lambda: [TENSORRT, CUDA, CPU])
         set_attribute(onnxruntime, "preload_dlls", lambda: None)
         set_attribute(onnxruntime, "InferenceSession", self._session_class())
         real = onnxruntime.OrtValue.ortvalue_from_numpy
@@ -73,16 +73,19 @@ class GpuStandIn:
 
         class Session(onnxruntime.InferenceSession):  # type: ignore[misc]  # onnxruntime ships no types
             def __init__(self, path: Path, options: Any, providers: Sequence[Any], **rest: Any) -> None:  # noqa: ANN401
-                self._cuda = next((dict(given[1]) for given in providers if given[0] == CUDA), None)
-                if self._cuda is not None and device.refuses:
+                self._on_gpu = {given[0]: dict(given[1]) for given in providers if given[0] in (TENSORRT, CUDA)}
+                if self._on_gpu and device.refuses:
                     raise RuntimeError(device.refuses)
                 super().__init__(path, options, providers=[CPU], **rest)
 
             def get_providers(self) -> list[str]:
-                return [CPU] if self._cuda is None else [CUDA, CPU]
+                return [*self._on_gpu, CPU]
 
             def get_provider_options(self) -> dict[str, dict[str, str]]:
-                return {CPU: {}} if self._cuda is None else {CUDA: self._cuda | device.told, CPU: {}}
+                told = {name: dict(options) for name, options in self._on_gpu.items()}
+                for name in list(told)[:1]:
+                    told[name] |= device.told
+                return {**told, CPU: {}}
 
             def get_provider_graph_assignment_info(self) -> list[Any]:
                 parts = super().get_provider_graph_assignment_info()

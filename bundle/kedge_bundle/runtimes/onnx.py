@@ -1,4 +1,4 @@
-"""ONNX artifacts in onnxruntime, on the CPU or on CUDA."""
+"""ONNX artifacts in onnxruntime, on the CPU, on CUDA, or on CUDA and TensorRT."""
 
 from collections import Counter
 from pathlib import Path
@@ -19,7 +19,9 @@ _GRAPH_OPTIMIZATION = {
     "disabled": onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
 }
 _ERRORS_ONLY = 3
-_CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+_TENSORRT, _CUDA, _CPU = "TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"
+_FEWER_BITS = {"trt_fp16_enable": "0", "trt_bf16_enable": "0", "trt_int8_enable": "0"}
+"""What TensorRT may do beside TensorFloat-32. Named, or onnxruntime would take it from the environment."""
 
 
 class OnnxRuntime(Runtime):
@@ -47,6 +49,11 @@ class OnnxRuntime(Runtime):
         if self.options.device == "cpu":
             self._session, self.device = self._open(path, options, [_CPU]), "cpu"
             return
+        if self.options.tensorrt and not self.options.tf32:
+            raise DeviceUnavailable(
+                "TensorRT was asked for without TensorFloat-32, and onnxruntime has no option that would keep it from "
+                "rounding to it: ask for both (--tensorrt on --tf32 on), or for CUDA alone"
+            )
         _prepare_cuda()
         self._session = self._open_on_gpu(path, options)
         self.placement = _placement(self._session)
@@ -63,9 +70,11 @@ class OnnxRuntime(Runtime):
 
     def _open_on_gpu(self, path: Path, options: onnxruntime.SessionOptions) -> Any:  # noqa: ANN401 (it ships no types)
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-        cuda = {"device_id": "0", "use_tf32": _flag(self.options.tf32)}
+        providers: list[Any] = [(_CUDA, {"device_id": "0", "use_tf32": _flag(self.options.tf32)}), _CPU]
+        if self.options.tensorrt:
+            providers.insert(0, (_TENSORRT, {"device_id": "0", **_FEWER_BITS}))
         try:
-            return self._open(path, options, [(_CUDA, cuda), _CPU])
+            return self._open(path, options, providers)
         except ArtifactUnloadable as error:
             self._open(path, options, [_CPU])  # raises where it is the file that is refused
             raise DeviceUnavailable(
@@ -83,8 +92,10 @@ class OnnxRuntime(Runtime):
                 f"the GPU was asked for, but after loading {path.name} onnxruntime uses {', '.join(in_use)}; "
                 "the CUDA or cuDNN libraries did not load, or there is no CUDA device"
             )
-        if self.placement and _CUDA not in self.placement:
+        if self.placement and self.placement.keys() <= {_CPU}:
             raise DeviceUnavailable(f"the GPU was asked for, but onnxruntime runs every node of {path.name} on the CPU")
+        if self.options.tensorrt:
+            self._check_tensorrt_in_use(path)
         told = self._session.get_provider_options()[_CUDA]
         if told.get("use_tf32") != _flag(self.options.tf32):
             raise DeviceUnavailable(
@@ -92,6 +103,18 @@ class OnnxRuntime(Runtime):
                 f"onnxruntime says use_tf32 = {told.get('use_tf32')}"
             )
         return f"cuda:{told['device_id']}"
+
+    def _check_tensorrt_in_use(self, path: Path) -> None:
+        told = self._session.get_provider_options().get(_TENSORRT)
+        if told is None or (self.placement and _TENSORRT not in self.placement):
+            nodes = ", ".join(f"{name} {count}" for name, count in self.placement.items())
+            raise DeviceUnavailable(f"TensorRT was asked for, but it takes no node of {path.name}: {nodes}")
+        more = [f"{name} = {told.get(name)}" for name, value in _FEWER_BITS.items() if told.get(name) != value]
+        if more:
+            raise DeviceUnavailable(
+                f"TensorRT was asked for without half precision or integers, but after loading {path.name} onnxruntime "
+                f"says {', '.join(more)}"
+            )
 
     def _check_reads_listed_files(self, path: Path) -> None:
         """Refuse weights in files beside the model that no hash of the manifest answers for."""
