@@ -4,7 +4,6 @@ decode -> find the model -> check inputs -> queue -> run -> check outputs -> enc
 """
 
 import asyncio
-import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from kedge_bundle.signature import Tensors, Violation
 from kedge_bundle.stats import StatViolation
 from kedge_server.errors import ModelFailed, ServingError
 from kedge_server.gathering import Gathering
+from kedge_server.incidents import incident
 from kedge_server.jobs import USUAL_PRIORITY, Job
 from kedge_server.metrics import Metrics
 from kedge_server.models import ModelTable, ServedModel
@@ -180,6 +180,5 @@ def _note_phases(job: Job[T], record: CallRecord) -> None:
 
 
 def _refused_answer(model: ServedModel, found: str) -> ModelFailed:
-    incident = secrets.token_hex(6)
-    _log.error("nonfinite_outputs", model=model.name, version=model.version, incident=incident, error=found)
-    return ModelFailed(f"the model '{model.name}' answered values that are not finite", incident)
+    sentence = f"the model '{model.name}' answered values that are not finite"
+    return incident(_log, "nonfinite_outputs", sentence, found, model=model.name, version=model.version)

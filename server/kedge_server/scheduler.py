@@ -4,7 +4,6 @@ A job knows the future of its request: no table of ids joins results and callers
 """
 
 import asyncio
-import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from kedge_bundle.errors import DeviceLost, RunFailed
 from kedge_bundle.runtimes.base import Runtime
 from kedge_server.batches import batched, fitting, note_times, run_joined, split
 from kedge_server.errors import DeadlinePassed, ModelFailed, NotReady, QueueFull
+from kedge_server.incidents import incident
 from kedge_server.jobs import Job, JobQueue, QueueLimits
 from kedge_server.precedence import go_behind
 
@@ -280,15 +280,8 @@ class Scheduler:
         return NotReady(f"the model '{self._name}' is not ready: its device is lost; ask another server")
 
     def _failed(self, error: Exception) -> ModelFailed:
-        incident = secrets.token_hex(6)
-        _log.error(
-            "run_failed",
-            model=self._name,
-            incident=incident,
-            error=f"{type(error).__name__}: {error}",
-            exc_info=None if isinstance(error, RunFailed) else error,
-        )
-        return ModelFailed(f"the model '{self._name}' failed", incident)
+        told = f"{type(error).__name__}: {error}" if isinstance(error, RunFailed) else error
+        return incident(_log, "run_failed", f"the model '{self._name}' failed", told, model=self._name)
 
     def _deliver(self, finished: _Finished) -> None:
         """Finish the futures of a batch, on the event loop's thread; those that were cancelled stay so."""

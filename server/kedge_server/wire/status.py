@@ -6,7 +6,6 @@ Details travel as google.rpc.Status (https://google.aip.dev/193): BadRequest nam
 to come back. They are trailing metadata, of which peers accept 8 KB by default, so they are cut to fit, with a count.
 """
 
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NoReturn, TypeVar
 
@@ -18,6 +17,7 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from kedge_bundle.signature import Violation
 from kedge_server.errors import InvalidInput, ModelFailed, QueueFull, ServingError
+from kedge_server.incidents import incident
 
 _log = structlog.get_logger("kedge.wire")
 
@@ -84,9 +84,7 @@ def as_serving_error(method: str, error: Exception) -> ServingError:
 
 
 def _logged(method: str, error: Exception) -> ModelFailed:
-    incident = secrets.token_hex(6)
-    _log.error("unexpected_error", method=method, incident=incident, exc_info=error)
-    return ModelFailed("the server failed to answer", incident)
+    return incident(_log, "unexpected_error", "the server failed to answer", error, method=method)
 
 
 def status_of(error: ServingError) -> Status:
