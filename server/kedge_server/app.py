@@ -19,6 +19,7 @@ from kedge_bundle.memory import give_back_large_blocks, settle
 from kedge_bundle.stats import Limits
 from kedge_server.addresses import Address, check_free, why_not
 from kedge_server.admin import Admin
+from kedge_server.following import follow
 from kedge_server.http_pages import HttpPages
 from kedge_server.jobs import QueueLimits
 from kedge_server.lifecycle import Lifecycle
@@ -223,7 +224,7 @@ class App:
     def follow(self) -> None:
         """From now on, let the repository say what is served."""
         if self._settings.watch:
-            self._following = asyncio.create_task(self._reconciler.keep_up())
+            self._following = asyncio.create_task(follow(self._reconciler))
 
     def say_whether_ready(self) -> None:
         """Log what /readyz answers now that everything is loaded."""

@@ -14,8 +14,9 @@ from kedge_server.jobs import QueueLimits
 from kedge_server.load_threads import LoadThreads, Outcome
 from kedge_server.loading import DeviceNotInUse, LoadFailed, Place
 from kedge_server.metrics import Metrics
-from kedge_server.models import Loaded, ModelTable, ServedModel
+from kedge_server.models import ModelTable
 from kedge_server.scheduler import Run
+from kedge_server.served_model import Loaded, ServedModel
 from kedge_server.session import Options
 
 _CLOSE_S = 2.0

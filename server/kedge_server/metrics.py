@@ -21,8 +21,9 @@ from kedge_server.metrics_page import (
     server_families,
     value_families,
 )
-from kedge_server.models import ModelTable, ServedModel
+from kedge_server.models import ModelTable
 from kedge_server.series import OUTCOMES, OUTCOMES_NOWHERE, PROTOCOLS, CallRecord, ModelStatistics, Series
+from kedge_server.served_model import ServedModel
 
 
 class Metrics(Collector):

@@ -18,8 +18,9 @@ from kedge_server.gathering import Gathering
 from kedge_server.incidents import incident
 from kedge_server.jobs import USUAL_PRIORITY, Job
 from kedge_server.metrics import Metrics
-from kedge_server.models import ModelTable, ServedModel
+from kedge_server.models import ModelTable
 from kedge_server.series import CallRecord
+from kedge_server.served_model import ServedModel
 from kedge_server.validation import InputReport, Policy, check_inputs, check_outputs, nonfinite_outputs
 
 Protocol = Literal["tensorflow-serving", "open-inference"]

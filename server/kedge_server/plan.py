@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from kedge_bundle.store import UNLISTED
 from kedge_server.loading import Place
-from kedge_server.models import State
+from kedge_server.served_model import State
 from kedge_server.version_policy import VersionPolicy
 
 

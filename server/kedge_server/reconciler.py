@@ -1,12 +1,12 @@
 """Makes what is served into what is wanted: looks at the repository, plans, and has versions loaded and retired.
 
-A change of the disk, a request of an operator and the passing of time all do the same: they begin a round.
+A change of the disk, a request of an operator and the passing of time all do the same: they begin a round. Knows no
+clock but for how long files have been still; `following.py` says when to look.
 """
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -19,13 +19,9 @@ from kedge_server.models import ModelTable
 from kedge_server.plan import Plan, Wish, plan
 from kedge_server.repository import NOTHING, FilesPrint, Repository, Sight, files_print
 from kedge_server.version_policy import Label, VersionPolicy, labels_of
-from kedge_server.watcher import Watcher
 
-_SETTLED_S = 0.5
+SETTLED_S = 0.5
 """A new version is loaded once its files have not changed for so long: it may be on its way by copy."""
-
-_LOOK_S, _BLIND_LOOK_S = 10.0, 2.0
-"""How often to look at the repository where changes are told, and where they are not or the repository is gone."""
 
 _log = structlog.get_logger("kedge.repository")
 
@@ -52,6 +48,9 @@ class Reconciler:
         models: the table that `lifecycle` fills.
         policy: which versions to serve of a model that no operator has spoken of.
         labels: of models that have no `labels.json`.
+
+    Attributes:
+        is_settled: False where a version waits for its files to be still; a round after `SETTLED_S` takes it up.
     """
 
     def __init__(
@@ -73,10 +72,9 @@ class Reconciler:
         self._unloaded: set[str] = set()
         self._turn = asyncio.Lock()
         self._rounds: set[asyncio.Task[Sight]] = set()
-        self._changed = asyncio.Event()
         self._tried: dict[Place, FilesPrint] = {}
         self._still: dict[Place, tuple[FilesPrint, float]] = {}
-        self._is_settled = True
+        self.is_settled = True
         self._is_started = False
 
     def first_places(self) -> list[Place]:
@@ -95,30 +93,6 @@ class Reconciler:
         """Load what takes the place of versions that could not be loaded, and let labels name their versions."""
         await self.bring_about()
         self._is_started = True
-
-    async def keep_up(self) -> None:
-        """Follow the repository until cancelled."""
-        watcher: Watcher | None = None
-        watched: tuple[int, int] | None = None
-        try:
-            while True:
-                self._changed.clear()
-                identity = await self._seen_identity()
-                is_new = identity is not None and identity != watched  # also one in the old one's place
-                if is_new:
-                    if watcher is not None:
-                        watcher.close()
-                    watcher = Watcher(self.repository.path, self._notify())
-                watched = identity
-                is_blind = identity is None or watcher is None or not watcher.is_alive
-                look_s = _BLIND_LOOK_S if is_blind else _LOOK_S
-                if is_new or not self._is_settled:  # new: what has changed before it was watched is seen then
-                    look_s = _SETTLED_S
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), look_s)
-        finally:
-            if watcher is not None:
-                watcher.close()
 
     async def bring_about(self, at_once: Collection[str] = ()) -> Sight:
         """One round: load, retire and name until nothing is left to do.
@@ -174,23 +148,6 @@ class Reconciler:
             return Wish(own.policy or self._policy, own.labels)
         labels = self._file_labels.get(name, labels_of(name, self._labels))
         return Wish((own.policy if own else None) or self._policy, labels)
-
-    async def _seen_identity(self) -> tuple[int, int] | None:
-        """Do a round whatever comes of it: a fault of ours must not end the watch."""
-        try:
-            return (await self.bring_about()).identity
-        except Exception:  # noqa: BLE001 (as the docstring says)
-            _log.exception("look_failed")
-            return None
-
-    def _notify(self) -> Callable[[], None]:
-        loop = asyncio.get_running_loop()
-
-        def notify() -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
-                loop.call_soon_threadsafe(self._changed.set)
-
-        return notify
 
     async def look(self) -> Sight:
         """What there is; where the repository is gone, a sight without identity, in which nothing is missed."""
@@ -280,9 +237,9 @@ class Reconciler:
         fit = [
             place
             for place in load
-            if not self._is_started or place.name in at_once or now >= self._still[place][1] + _SETTLED_S
+            if not self._is_started or place.name in at_once or now >= self._still[place][1] + SETTLED_S
         ]
-        self._is_settled = len(fit) == len(load)
+        self.is_settled = len(fit) == len(load)
         return fit[0] if fit else None
 
     def _is_needed(self, place: Place) -> bool:

@@ -19,7 +19,7 @@ from kedge_server.errors import (
     ServingError,
 )
 from kedge_server.histogram import Histogram
-from kedge_server.models import ServedModel
+from kedge_server.served_model import ServedModel
 from kedge_server.validation import Contract, InputReport, OutputCount
 
 PHASES = ("decode", "validate", "queue", "run", "encode")

@@ -14,9 +14,10 @@ from kedge_bundle.store import Bundle
 from kedge_server.jobs import QueueLimits
 from kedge_server.loading import Place, Prepared, prepare
 from kedge_server.metrics import Metrics
-from kedge_server.models import Loaded, ModelTable, ServedModel
+from kedge_server.models import ModelTable
 from kedge_server.pipeline import Answer, Call, Pipeline
 from kedge_server.scheduler import Run
+from kedge_server.served_model import Loaded, ServedModel
 from kedge_server.session import Options
 from kedge_server.validation import Policy
 from tests.services.bundles import TinyModel

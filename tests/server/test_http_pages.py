@@ -12,7 +12,8 @@ import pytest
 from kedge_server.addresses import Address
 from kedge_server.http_pages import HttpPages
 from kedge_server.metrics import Metrics
-from kedge_server.models import ModelTable, ServedModel
+from kedge_server.models import ModelTable
+from kedge_server.served_model import ServedModel
 
 HOST = "127.0.0.1"
 

@@ -5,7 +5,8 @@ import pytest
 
 from kedge_bundle.store import Bundle
 from kedge_server.errors import ModelNotFound, NotReady
-from kedge_server.models import Loaded, ModelTable, ServedModel
+from kedge_server.models import ModelTable
+from kedge_server.served_model import Loaded, ServedModel
 from tests.server.in_process import LIMITS, prepared
 from tests.services.bundles import identity, publish
 

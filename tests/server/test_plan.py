@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from kedge_server.loading import Place
-from kedge_server.models import State
 from kedge_server.plan import Plan, Wish, plan
+from kedge_server.served_model import State
 from kedge_server.version_policy import ALL, VersionPolicy
 
 LATEST = VersionPolicy(latest=1)

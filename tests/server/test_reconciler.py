@@ -5,38 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from kedge_server.lifecycle import Lifecycle
-from kedge_server.metrics import Metrics
-from kedge_server.models import ModelTable
-from kedge_server.reconciler import ModelWish, Reconciler
-from kedge_server.repository import Repository, Sight
-from kedge_server.session import Options
-from kedge_server.version_policy import ALL, VersionPolicy
-from tests.server.in_process import LIMITS, tampered
+from kedge_server.reconciler import ModelWish
+from kedge_server.version_policy import VersionPolicy
+from tests.server.in_process import tampered
+from tests.server.shop import Shop
 from tests.services.bundles import identity, publish
-
-
-class Shop:
-    """A reconciler with everything that it works with."""
-
-    def __init__(self, path: Path, policy: VersionPolicy = ALL) -> None:
-        self.models = ModelTable()
-        self.metrics = Metrics(self.models, "test")
-        self.repository = Repository(path)
-        self.lifecycle = Lifecycle(
-            self.models, self.metrics, Options(device="cpu", instances=1), LIMITS, lambda _device, _error: None
-        )
-        self.reconciler = Reconciler(self.repository, self.lifecycle, self.models, policy, ())
-
-    async def start(self) -> None:
-        places = self.reconciler.first_places()
-        for place in places:
-            self.lifecycle.announce(place, is_needed=True)
-        assert await self.lifecycle.load_all(places, asyncio.Event())
-        await self.reconciler.finish_start()
-
-    def states(self) -> dict[str, str]:
-        return {f"{model.name}/{model.version}": model.state for model in self.models.entries()}
 
 
 @pytest.fixture
@@ -83,34 +56,6 @@ def test_no_model_is_missing_while_another_version_takes_the_place_of_a_broken_o
         watching.cancel()
         assert seen
         assert all(states == {"m/1": "ready", "m/2": "failed", "other/1": "ready"} for states in seen)
-        await shop.lifecycle.close()
-
-    asyncio.run(story())
-
-
-def test_a_fault_in_a_look_does_not_end_the_watch(path: Path, monkeypatch: pytest.MonkeyPatch):
-    async def story() -> None:
-        shop = Shop(path)
-        await shop.start()
-        looks = 0
-        look = shop.repository.look
-
-        def faulty() -> Sight:
-            nonlocal looks
-            looks += 1
-            if looks == 1:
-                raise RuntimeError("nobody has thought of this")
-            return look()
-
-        monkeypatch.setattr(shop.repository, "look", faulty)
-        monkeypatch.setattr("kedge_server.reconciler._BLIND_LOOK_S", 0.05)
-        publish(identity(), path, "m")
-        following = asyncio.create_task(shop.reconciler.keep_up())
-        async with asyncio.timeout(30):
-            while shop.states() != {"m/1": "ready", "m/2": "ready", "other/1": "ready"}:
-                await shop.models.changed(shop.models.generation)
-        following.cancel()
-        await asyncio.wait([following])
         await shop.lifecycle.close()
 
     asyncio.run(story())

@@ -1,7 +1,7 @@
 """A model in the Open Inference Protocol's and in Triton's terms: metadata, configuration, statistics, index entry."""
 
 from kedge_bundle.signature import TensorSpec
-from kedge_server.models import ModelTable, ServedModel
+from kedge_server.models import ModelTable
 from kedge_server.pb import model_config_pb2
 from kedge_server.pb.model_config_pb2 import ModelConfig, ModelInput, ModelOutput
 from kedge_server.pb.open_inference_pb2 import (
@@ -13,6 +13,7 @@ from kedge_server.pb.open_inference_pb2 import (
 )
 from kedge_server.series import Duration
 from kedge_server.series import ModelStatistics as Statistics
+from kedge_server.served_model import ServedModel
 from kedge_server.wire.codec.open_inference import DATATYPES
 
 _PLATFORMS = {"onnx": "onnxruntime_onnx", "saved_model": "tensorflow_savedmodel", "tflite": "tflite"}

@@ -7,7 +7,6 @@ from kedge_server.admin import Admin
 from kedge_server.errors import InvalidInput, ModelNotFound
 from kedge_server.labels import shown
 from kedge_server.metrics import Metrics
-from kedge_server.models import ServedModel
 from kedge_server.pb.open_inference_pb2 import (
     ModelConfigRequest,
     ModelConfigResponse,
@@ -31,6 +30,7 @@ from kedge_server.pb.open_inference_pb2 import (
     ServerReadyResponse,
 )
 from kedge_server.pipeline import Answer, Pipeline
+from kedge_server.served_model import ServedModel
 from kedge_server.wire.answer_limits import AnswerLimits
 from kedge_server.wire.infer_call import InferCall, in_stream
 from kedge_server.wire.infer_header import model_name, version_choice

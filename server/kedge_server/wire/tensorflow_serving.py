@@ -6,7 +6,7 @@ Source: tensorflow_serving/apis/*.proto.
 from kedge_bundle.signature import TensorSpec, Violation
 from kedge_server.admin import Admin
 from kedge_server.errors import InvalidInput, ModelNotFound
-from kedge_server.models import ModelTable, ServedModel
+from kedge_server.models import ModelTable
 from kedge_server.pb.tensor_pb2 import SignatureDef, TensorInfo, TensorShapeProto
 from kedge_server.pb.tensorflow_serving_pb2 import (
     GetModelMetadataRequest,
@@ -20,6 +20,7 @@ from kedge_server.pb.tensorflow_serving_pb2 import (
     StatusProto,
 )
 from kedge_server.pipeline import Pipeline
+from kedge_server.served_model import ServedModel
 from kedge_server.wire.answer_limits import AnswerLimits
 from kedge_server.wire.codec.tensor_proto import DATA_TYPES
 from kedge_server.wire.predict_call import (

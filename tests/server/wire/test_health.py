@@ -9,8 +9,9 @@ import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse, HealthListRequest
 
 from kedge_server.errors import ModelNotFound
-from kedge_server.models import ModelTable, ServedModel
+from kedge_server.models import ModelTable
 from kedge_server.pb import open_inference_pb2
+from kedge_server.served_model import ServedModel
 from kedge_server.wire.health import HealthService
 
 INFERENCE = open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"]
