@@ -124,6 +124,8 @@ def _nearest(word: str, known: list[str]) -> str:
 def _sentence(problem: Any) -> str:  # noqa: ANN401 (pydantic's ErrorDetails, which it does not export)
     name = str(problem["loc"][0])
     message = str(problem["msg"]).removeprefix("Value error, ")
+    if name in Settings.model_fields and Settings.model_fields[name].annotation is bool:
+        message = "expected on or off"  # pydantic's own words are about its parser
     own = "REPOSITORY_OR_BUNDLE" if name == _POSITIONAL else _flag(name)
     got = "" if "got" in message else f", got '{problem['input']}'"
     return f"{own} (or {_variable(name)}): {message[0].lower()}{message[1:]}{got}"

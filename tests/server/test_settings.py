@@ -155,8 +155,8 @@ def test_a_boolean_that_says_yes_is_yes(word: str):
 @pytest.mark.parametrize(
     ("flag", "value", "expected"),
     [
-        ("--reflection", "maybe", "boolean"),
-        ("--reflection", "", "boolean"),
+        ("--reflection", "maybe", "expected on or off"),
+        ("--reflection", "", "expected on or off"),
         ("--queue-rows", "0", "greater than or equal to 1"),
         ("--queue-rows", "many", "integer"),
         ("--queue-rows", "1.5", "integer"),

@@ -91,7 +91,8 @@ def status_of(error: ServingError) -> Status:
     """The status of an error, with details where it has some, small enough for trailing metadata."""
     code, _ = grpc.StatusCode[error.code].value
     if isinstance(error, InvalidInput):
-        status = Status(code=code, message=_joined([v.description for v in error.violations]))
+        sentences = dict.fromkeys(violation.description for violation in error.violations)  # some are about two inputs
+        status = Status(code=code, message=_joined([*sentences]))
         status.details.add().Pack(_bad_request(error.violations))
     else:
         status = Status(code=code, message=_joined([str(error)]))

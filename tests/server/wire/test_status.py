@@ -149,6 +149,16 @@ def test_bad_request_names_every_violation():
     ]
 
 
+def test_a_sentence_about_several_inputs_is_said_once():
+    about_both = "the inputs differ in their number of rows"
+    given = [Violation("a", about_both), Violation("b", about_both), Violation("b", "also this")]
+    raised = failure(errors.InvalidInput(given))
+    assert raised.details() == f"{about_both}; also this"
+    detail = BadRequest()
+    assert status(raised).details[0].Unpack(detail)
+    assert [each.field for each in detail.field_violations] == ["a", "b", "b"]
+
+
 def test_queue_full_says_when_to_retry():
     (packed,) = status(failure(errors.QueueFull("full", 1.25))).details
     detail = RetryInfo()
