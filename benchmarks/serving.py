@@ -56,7 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 continue
             own = Path(scratch, str(number))
             own.mkdir()
-            measured = _tried(measure, Wanted(own, cache, chosen, flags.peers, rounds, flags.seconds, requests))
+            measured = _tried(
+                measure, Wanted(own, cache, chosen, flags.peers, rounds, flags.seconds, requests, flags.starts)
+            )
             lanes += measured.lanes
             results += [each for each in measured.results if each.figure.name in chosen]
             if measured.lanes:
@@ -82,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--figures", type=_figures, default=names, help="which (default: all: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each side (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=5.0, help="of each turn (default: %(default)s)")
+    parser.add_argument("--starts", type=int, default=1, help="of MobileNet's servers (default: %(default)s)")
     parser.add_argument("--peers", type=_peers, default="", help=f"of {','.join(PEERS)} (default: none)")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="keeps exported networks and the peers' environments")
     parser.add_argument("--short", action="store_true", help="only whether it works: the MLP, 200 requests a side")

@@ -3,13 +3,15 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from math import nan
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,6 +26,7 @@ from benchmarks.serving_runs import (
     Measured,
     Wanted,
     alternate,
+    drivers,
     lanes,
     peer_call,
     rate_ratio,
@@ -33,7 +36,8 @@ from benchmarks.serving_sides import infer_call, kedge, least
 _CONNECTIONS, _STREAMS = 8, 2
 _OPEN_CONNECTIONS, _OPEN_STREAMS = 16, 100
 """Of an open loop: more calls may be under way than ever are."""
-_KEDGE, _TRITON, _LEAST = "Kedge", "Triton, Python backend", "the least there can be"
+_SERVERS = _KEDGE, _TRITON, _LEAST = "Kedge", "Triton, Python backend", "the least there can be"
+_ALONE = "onnxruntime, alone, 1 row"
 _ARRANGEMENTS = ((1, 1, 1), (1, 2, 8), (2, 1, 1), (2, 1, 8))
 """Sessions at once, threads of each, rows of a run: the ways to use two cores without a server."""
 _SPEND = """
@@ -49,18 +53,52 @@ while True:
 def measure_mobilenet(wanted: Wanted) -> Measured:
     """MobileNetV2 under closed load beside Triton, bare onnxruntime and the least server, then at half of it, open."""
     model = network(NETWORKS[0], wanted.cache)
+    closed: dict[str, list[Load]] = defaultdict(list)
+    opened: dict[str, list[Load]] = defaultdict(list)
+    for number in range(wanted.starts):
+        scratch = wanted.scratch / str(number)
+        scratch.mkdir()
+        start = _one_start(model, replace(wanted, scratch=scratch))
+        for all_loads, loads in ((closed, start.closed), (opened, start.opened)):
+            for side, rounds in loads.items():
+                all_loads[side] += rounds
+    best = max((side for side in closed if side not in _SERVERS), key=lambda side: _rate(closed[side]))
+    latency = median(our.p99_ms / bare_.p50_ms for our, bare_ in zip(opened[_KEDGE], opened[_ALONE], strict=True))
+    return Measured(
+        lanes(f"MobileNetV2, {_CONNECTIONS} x {_STREAMS}", closed) + lanes("MobileNetV2 at half of that, open", opened),
+        (
+            Result(FIGURE["triton"], rate_ratio(closed[_KEDGE], closed[_TRITON]))
+            if _TRITON in closed
+            else Result(FIGURE["triton"], None, start.why_no_triton),
+            Result(FIGURE["bare"], rate_ratio(closed[_KEDGE], closed[best]), f"best: {best}"),
+            Result(FIGURE["open-loop"], latency),
+        ),
+    )
+
+
+class _Start(NamedTuple):
+    """What servers that were started once have done: side -> its rounds."""
+
+    closed: Mapping[str, list[Load]]
+    opened: Mapping[str, list[Load]]
+    why_no_triton: str
+
+
+def _one_start(model: Model, wanted: Wanted) -> _Start:
     with ExitStack() as stack:
-        ours = infer_call(stack.enter_context(kedge(model.repository)), model)
-        limit = infer_call(stack.enter_context(least(model)), model)
-        served: dict[str, Call] = {_KEDGE: ours, _LEAST: limit}
+        served: dict[str, Call] = {
+            _KEDGE: infer_call(stack.enter_context(kedge(model.repository)), model),
+            _LEAST: infer_call(stack.enter_context(least(model)), model),
+        }
+        in_open_loop = dict(served)
         why_no_triton = ""
         try:
             served[_TRITON] = peer_call(stack, "triton", model, wanted)
         except PeerMissing as why:
             why_no_triton = str(why)
         pressure = wanted.pressure(_CONNECTIONS, _STREAMS)
-        generator = drive(ours, pressure).generator_cores
-        turns: dict[str, Driver] = {side: partial(drive, call, pressure) for side, call in served.items()}
+        generator = drive(served[_KEDGE], pressure).generator_cores
+        turns = drivers(served, pressure)
         turns |= {
             f"onnxruntime, {instances} x {threads} threads, {rows} rows": partial(
                 _bare_beside_load, model, wanted.seconds, (instances, threads, rows), generator
@@ -68,30 +106,9 @@ def measure_mobilenet(wanted: Wanted) -> Measured:
             for instances, threads, rows in _ARRANGEMENTS
         }
         closed = alternate(turns, wanted.rounds)
-        half = median(each.per_second for each in closed[_KEDGE]) / 2
-        alone = "onnxruntime, alone, 1 row"
-        opened = alternate(
-            {
-                **{
-                    side: partial(drive, call, wanted.pressure(_OPEN_CONNECTIONS, _OPEN_STREAMS, half))
-                    for side, call in ((_KEDGE, ours), (_LEAST, limit))
-                },
-                alone: partial(_bare, model, wanted.seconds, (1, 1, 1)),
-            },
-            wanted.rounds,
-        )
-    best = max((side for side in closed if side not in served), key=lambda side: _rate(closed[side]))
-    latency = median(our.p99_ms / bare_.p50_ms for our, bare_ in zip(opened[_KEDGE], opened[alone], strict=True))
-    return Measured(
-        lanes(f"MobileNetV2, {_CONNECTIONS} x {_STREAMS}", closed) + lanes(f"MobileNetV2, {half:.0f}/s, open", opened),
-        (
-            Result(FIGURE["triton"], rate_ratio(closed[_KEDGE], closed[_TRITON]))
-            if _TRITON in closed
-            else Result(FIGURE["triton"], None, why_no_triton),
-            Result(FIGURE["bare"], rate_ratio(closed[_KEDGE], closed[best]), f"best: {best}"),
-            Result(FIGURE["open-loop"], latency),
-        ),
-    )
+        half = wanted.pressure(_OPEN_CONNECTIONS, _OPEN_STREAMS, _rate(closed[_KEDGE]) / 2)
+        bare_alone: dict[str, Driver] = {_ALONE: partial(_bare, model, wanted.seconds, (1, 1, 1))}
+        return _Start(closed, alternate(drivers(in_open_loop, half) | bare_alone, wanted.rounds), why_no_triton)
 
 
 def measure_two_models(wanted: Wanted) -> Measured:

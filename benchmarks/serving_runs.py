@@ -30,6 +30,7 @@ class Wanted:
         figures: the names of those to measure.
         peers: the names of those to run beside Kedge.
         rounds: how often each side has its turn.
+        starts: how often the servers of a network are started anew, for so many rounds each.
         seconds: of each turn.
         requests: of each turn instead; 0: `seconds` count.
     """
@@ -41,6 +42,7 @@ class Wanted:
     rounds: int
     seconds: float
     requests: int = 0
+    starts: int = 1
 
     def pressure(self, connections: int, streams: int, per_second: float = 0.0) -> Pressure:
         """A turn of this length."""

@@ -117,7 +117,7 @@ def test_every_network_figure_is_measured(tmp_path: Path, monkeypatch: pytest.Mo
         return mlp(tmp_path / kind, kind.lower())
 
     monkeypatch.setattr(serving_networks, "network", tiny)
-    wanted = Wanted(tmp_path, tmp_path, frozenset(), frozenset(), rounds=1, seconds=0.2)
+    wanted = Wanted(tmp_path, tmp_path, frozenset(), frozenset(), rounds=1, seconds=0.2, starts=2)
     measured = [serving_networks.measure_mobilenet(wanted), serving_networks.measure_two_models(wanted)]
     values = {result.figure.name: result.value for each in measured for result in each.results}
     assert values.keys() == {"triton", "bare", "open-loop", "two-models"}
@@ -125,6 +125,7 @@ def test_every_network_figure_is_measured(tmp_path: Path, monkeypatch: pytest.Mo
     printed = lanes_table([lane for each in measured for lane in each.lanes])
     assert "onnxruntime, 1 x 2 threads, 8 rows" in printed
     assert "both together" in printed
+    assert {len(lane.rounds) for lane in measured[0].lanes} == {2}
     json.dumps(as_document(measured[1].lanes, measured[1].results), allow_nan=False)
 
 
