@@ -17,7 +17,17 @@ from kedge_server.cores import usable_cores
 from kedge_server.instances import Batches, Instances, SelfTestFailed, has_known_size, seconds, warm
 from kedge_server.session import Options, Session, proof_for
 from kedge_server.tuner import Tuner
-from kedge_server.tuning import EFFORTS, QUICK_S, Arrangement, Effort, Measured, choose, measure, measure_all
+from kedge_server.tuning import (
+    EFFORTS,
+    QUICK_S,
+    Arrangement,
+    Effort,
+    Measured,
+    choose,
+    measure,
+    measure_all,
+    still_grows,
+)
 from kedge_server.tuning_cache import SCHEMA, Answer, Question
 from kedge_server.tuning_plan import Plan
 
@@ -140,7 +150,7 @@ class _Arranging:
     def _batch_rows(self, chosen: Measured, table: list[Measured], plan: Plan, *, is_bound: bool) -> int:
         """The limit of a batch that follows from a choice: where more was not measured and might be better, all."""
         is_cut = table[-1].rows < plan.sizes[-1]
-        might_grow = is_cut and chosen.rows == table[-1].rows and not is_bound
+        might_grow = is_cut and chosen.rows == table[-1].rows and not is_bound and still_grows(table)
         return plan.most if might_grow or not self._batches.is_joinable else chosen.rows
 
     def _measure(self, plan: Plan, effort: Effort) -> list[Measured]:

@@ -284,7 +284,7 @@ def test_each_instance_is_measured_with_a_runtime_of_its_own_where_it_cannot_be_
     assert not set(closed) & set(found.runtimes)
 
 
-def test_batches_that_do_not_fit_into_the_time_leave_the_limit_as_it_was(
+def test_batches_that_do_not_fit_into_the_time_are_allowed_where_larger_ones_were_much_better_so_far(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ):
     small = {(instances, rows): 350.0 for instances in (1, 2, 4) for rows in (1, 4)}
@@ -298,6 +298,8 @@ def test_batches_that_do_not_fit_into_the_time_leave_the_limit_as_it_was(
     monkeypatch.setattr("kedge_server.arranging.warm", lambda *_: 3600.0)
     assert tuned(bundle, None)[0].arrangement == Arrangement(2, 1, 32, is_quick=False)
     assert tuned(bundle, None, bound_s=1.0)[0].arrangement == Arrangement(2, 1, 8, is_quick=False)
+    rates[2, 8] = 500.0
+    assert tuned(bundle, None)[0].arrangement == Arrangement(2, 1, 8, is_quick=False)
 
 
 def test_a_model_too_slow_to_be_measured_is_served_as_without_tuning(bundle: Bundle, monkeypatch: pytest.MonkeyPatch):

@@ -17,6 +17,7 @@ from kedge_server.tuning import (
     instance_counts,
     measure,
     measure_all,
+    still_grows,
     thread_counts,
 )
 from tests.server.in_process import prepared
@@ -35,10 +36,16 @@ def test_most_rows_per_second_win():
     assert choose(table[:3]) == table[1]
 
 
-def test_without_a_bound_a_larger_batch_must_win_more_than_5_percent():
-    table = [one(94, rows=1), one(96, rows=8), one(95.5, rows=8, instances=2), one(100, rows=32)]
+def test_without_a_bound_a_larger_batch_must_win_more_than_a_tenth():
+    table = [one(89, rows=1), one(92, rows=8), one(91, rows=8, instances=2), one(100, rows=32)]
     assert choose(table) == table[1]
     assert choose([one(80, rows=8), one(100, rows=32)]).rows == 32
+
+
+def test_larger_batches_than_were_measured_are_expected_to_be_better_only_where_they_were_so_far():
+    assert still_grows([one(100, rows=1)])
+    assert still_grows([one(100, rows=1), one(140, rows=4), one(220, rows=8, instances=2)])
+    assert not still_grows([one(50, rows=1), one(140, rows=4), one(130, rows=4, instances=2), one(200, rows=8)])
 
 
 def test_with_a_bound_the_best_of_those_within_it_wins():
