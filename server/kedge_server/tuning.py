@@ -19,8 +19,8 @@ HAND_OVER_S = 300e-6
 MobileNetV2 takes 2,200 µs in batches of one row and 1,790 in batches of four, of which the runs explain 150."""
 
 QUICK_S = 200e-6
-"""A model whose largest batch is done in so short a time runs on the event loop: while nothing computes, it costs 100 µs
-to hand it over."""
+"""A model whose largest batch is done in so short a time runs on the event loop: to hand it over costs 100 µs where
+nothing else computes."""
 
 Mode = Literal["quick", "full"]
 
