@@ -95,6 +95,20 @@ def test_in_the_queue(held: Held, live_held: LiveObjects, how: End):
     assert (ended_with(held.server) - before)[CODES[how].name] == 5
 
 
+def test_what_a_full_queue_refuses_is_not_kept(held: Held, live_held: LiveObjects):
+    """It would have been split; so would what fills the queue."""
+    first = held.hold()
+    waits = held.call(1000)
+    held.server.wait_queued(1000)
+    refused = [held.call(100) for _ in range(5)]
+    assert {call.code().name for call in refused} == {"RESOURCE_EXHAUSTED"}
+    waits.cancel()
+    held.server.wait_until("kedge_queue_rows", 0)
+    held.release()
+    first.result()
+    live_held.assert_back_at_rest()
+
+
 @pytest.mark.parametrize("how", ["cancel", "deadline"])
 def test_while_a_batch_collects(held: Held, live_held: LiveObjects, how: End):
     """Both callers are in the batch; the one that stays is answered with it."""

@@ -11,6 +11,14 @@ from kedge_server.repository import Repository
 from kedge_server.session import Options
 from kedge_server.version_policy import ALL, VersionPolicy
 from tests.server.in_process import LIMITS
+from tests.services.bundles import identity, publish
+
+
+def stocked(path: Path) -> Path:
+    """Make `path` a repository of `m` and `other`, one version each."""
+    for name in ("m", "other"):
+        publish(identity(), path, name)
+    return path
 
 
 class Shop:

@@ -7,15 +7,13 @@ import pytest
 
 from kedge_server.following import follow
 from kedge_server.repository import Sight
-from tests.server.shop import Shop
+from tests.server.shop import Shop, stocked
 from tests.services.bundles import identity, publish
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    publish(identity(), tmp_path / "models", "m")
-    publish(identity(), tmp_path / "models", "other")
-    return tmp_path / "models"
+    return stocked(tmp_path / "models")
 
 
 def test_a_fault_in_a_look_does_not_end_the_watch(path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -8,15 +8,13 @@ import pytest
 from kedge_server.reconciler import ModelWish
 from kedge_server.version_policy import VersionPolicy
 from tests.server.in_process import tampered
-from tests.server.shop import Shop
+from tests.server.shop import Shop, stocked
 from tests.services.bundles import identity, publish
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    publish(identity(), tmp_path / "models", "m")
-    publish(identity(), tmp_path / "models", "other")
-    return tmp_path / "models"
+    return stocked(tmp_path / "models")
 
 
 def test_a_version_on_a_lost_device_is_neither_tried_again_nor_freed(path: Path):

@@ -83,8 +83,8 @@ class GpuStandIn:
 
             def get_provider_options(self) -> dict[str, dict[str, str]]:
                 told = {name: dict(options) for name, options in self._on_gpu.items()}
-                for name in list(told)[:1]:
-                    told[name] |= device.told
+                if told:
+                    told[next(iter(told))] |= device.told
                 return {**told, CPU: {}}
 
             def get_provider_graph_assignment_info(self) -> list[Any]:
