@@ -109,17 +109,18 @@ def split(whole: Job[T], most: int) -> list[Job[T]]:
         most: rows of a part.
     """
     starts = range(0, whole.rows, most)
-    answers: list[Tensors | None] = [None] * len(starts)
+    answers: dict[int, Tensors] = {}
     lock = threading.Lock()
 
     def completing(number: int) -> Callable[[Tensors], T]:
         def complete(outputs: Tensors) -> T:
             with lock:
                 answers[number] = outputs
-                known = [answer for answer in answers if answer is not None]
-            if len(known) < len(answers):
+                is_last = len(answers) == len(starts)
+            if not is_last:
                 return UNFINISHED  # type: ignore[no-any-return]
-            return whole.complete({name: np.concatenate([answer[name] for answer in known]) for name in outputs})
+            in_order = [answers[place] for place in range(len(starts))]
+            return whole.complete({name: np.concatenate([answer[name] for answer in in_order]) for name in outputs})
 
         return complete
 
