@@ -18,9 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from kedge_bundle import __version__
 from kedge_bundle.errors import AttestationInvalid
 from kedge_bundle.machine import Machine
-from kedge_bundle.manifest import FILE_NAME, Artifact, File, RuntimeOptions
+from kedge_bundle.manifest import Artifact, File, RuntimeOptions
 from kedge_bundle.parity import ParityReport
-from kedge_bundle.store import Bundle, sha256_of
+from kedge_bundle.store import Bundle
 
 SCHEMA_MAJOR, SCHEMA_MINOR = 1, 1
 
@@ -98,7 +98,7 @@ def attest(bundle: Bundle, machine: Machine, findings: list[Finding]) -> Attesta
         date=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         name=bundle.manifest.name,
         version=bundle.manifest.version,
-        manifest_sha256=sha256_of(bundle.directory / FILE_NAME),
+        manifest_sha256=bundle.manifest_sha256,
         files=bundle.manifest.files,
         machine=machine,
         host=socket.gethostname(),

@@ -278,13 +278,33 @@ def read_manifest(directory: Path) -> Manifest:
         BundleUnreadable: there is none, or it cannot be read.
         ManifestInvalid: not JSON, another major schema version, or contradictory.
     """
+    return parse_manifest(directory, read_manifest_bytes(directory))
+
+
+def read_manifest_bytes(directory: Path) -> bytes:
+    """The bytes of a bundle's `manifest.json`: what its hash is of.
+
+    Raises:
+        BundleUnreadable: there is none, or it cannot be read.
+    """
     path = directory / FILE_NAME
     try:
         if not path.is_file():  # nor a pipe, on which a reader would wait for ever
             raise BundleUnreadable(f"{directory}: no {FILE_NAME} here; a bundle is the directory <name>/<version>")
-        text = path.read_text("utf-8")
+        return path.read_bytes()
     except OSError as error:
         raise BundleUnreadable(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def parse_manifest(directory: Path, data: bytes) -> Manifest:
+    """What the bytes of a `manifest.json` say; `directory` is where they came from, for the errors.
+
+    Raises:
+        BundleUnreadable, ManifestInvalid: as `read_manifest`.
+    """
+    path = directory / FILE_NAME
+    try:
+        text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise BundleUnreadable(f"{path}: cannot be read: {error}") from error
     try:
@@ -298,9 +318,11 @@ def read_manifest(directory: Path) -> Manifest:
         raise ManifestInvalid(f"{path}: {where}: {first['msg']}") from error
 
 
-def write_manifest(directory: Path, manifest: Manifest) -> None:
-    """Write `manifest.json` into a bundle that is being made."""
-    (directory / FILE_NAME).write_text(manifest.model_dump_json(indent=2) + "\n", "utf-8")
+def write_manifest(directory: Path, manifest: Manifest) -> bytes:
+    """Write `manifest.json` into a bundle that is being made; its bytes."""
+    data = (manifest.model_dump_json(indent=2) + "\n").encode()
+    (directory / FILE_NAME).write_bytes(data)
+    return data
 
 
 class _Versioned(BaseModel):

@@ -8,7 +8,7 @@ from kedge_bundle.attestation import BEFORE_TF32, Attestation, Finding, attestat
 from kedge_bundle.errors import AttestationInvalid, OptionsUnproven
 from kedge_bundle.machine import Machine, this_machine
 from kedge_bundle.manifest import FILE_NAME, Artifact, RuntimeOptions
-from kedge_bundle.store import Bundle, sha256_of
+from kedge_bundle.store import Bundle
 from kedge_bundle.toolchain import runtime_packages
 
 IN_MANIFEST = FILE_NAME
@@ -41,7 +41,7 @@ def proof_of(bundle: Bundle, artifact: Artifact, options: RuntimeOptions) -> str
     if options == artifact.options:
         return IN_MANIFEST
     wanted = _Session(
-        sha256_of(bundle.directory / FILE_NAME),
+        bundle.manifest_sha256,
         artifact,
         options,
         runtime_packages(artifact.format, options.device),

@@ -14,7 +14,16 @@ from pathlib import Path
 from kedge_bundle.cases import Case, read_cases
 from kedge_bundle.errors import BundleTampered, BundleUnreadable, ManifestInvalid, VersionTaken
 from kedge_bundle.judge import Judge
-from kedge_bundle.manifest import FILE_NAME, HIGHEST_VERSION, Artifact, File, Manifest, read_manifest, write_manifest
+from kedge_bundle.manifest import (
+    FILE_NAME,
+    HIGHEST_VERSION,
+    Artifact,
+    File,
+    Manifest,
+    parse_manifest,
+    read_manifest_bytes,
+    write_manifest,
+)
 
 _CHUNK = 1 << 20
 _STAGING_PREFIX = ".staging-"
@@ -25,10 +34,18 @@ UNLISTED = 0
 
 @dataclass(frozen=True)
 class Bundle:
-    """An opened bundle: every file that the manifest lists was there with the right hash."""
+    """An opened bundle: every file that the manifest lists was there with the right hash.
+
+    Attributes:
+        directory: where it is.
+        manifest: what its `manifest.json` says.
+        manifest_sha256: of the very bytes that `manifest` was read from, whatever lies there by now; empty where the
+            bundle is a draft that nobody has published, of which no record speaks.
+    """
 
     directory: Path
     manifest: Manifest
+    manifest_sha256: str = ""
 
     @cached_property
     def golden(self) -> list[Case]:
@@ -63,11 +80,12 @@ def open_bundle(directory: Path) -> Bundle:
     """
     if not directory.is_dir():
         raise BundleUnreadable(f"{directory}: no such directory")
-    manifest = read_manifest(directory)
+    data = read_manifest_bytes(directory)
+    manifest = parse_manifest(directory, data)
     _check_no_link(directory, FILE_NAME)
     for file in manifest.files:
         _check_file(directory, file)
-    return Bundle(directory, manifest)
+    return Bundle(directory, manifest, hashlib.sha256(data).hexdigest())
 
 
 def describe_file(directory: Path, path: Path) -> File:
@@ -125,7 +143,7 @@ def write_bundle(
     while True:
         number = version or next_version(parent)
         manifest = make_manifest(number)
-        write_manifest(staged, manifest)
+        manifest_sha256 = hashlib.sha256(write_manifest(staged, manifest)).hexdigest()
         _flush(staged)
         target = parent / str(number)
         staged.chmod(0o755)  # mkdtemp made it for its owner alone; servers run as somebody else
@@ -139,7 +157,7 @@ def write_bundle(
                 raise VersionTaken(f"{target} exists; published versions never change") from error
             continue
         _flush_directory(parent)
-        return Bundle(target, manifest)
+        return Bundle(target, manifest, manifest_sha256)
 
 
 def next_version(parent: Path) -> int:
@@ -196,9 +214,9 @@ def _is_version_name(name: str) -> bool:
 def _check_file(directory: Path, file: File) -> None:
     _check_no_link(directory, file.path)
     path = directory / file.path
-    if not path.is_file():
-        raise BundleUnreadable(f"{directory}: '{file.path}' is missing")
     try:
+        if not path.is_file():
+            raise BundleUnreadable(f"{directory}: '{file.path}' is missing")
         size = path.stat().st_size
         if size != file.bytes:
             raise BundleTampered(f"{directory}: '{file.path}' has {size} bytes, the manifest says {file.bytes}")

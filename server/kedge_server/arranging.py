@@ -8,10 +8,9 @@ import structlog
 
 from kedge_bundle.errors import DeviceLost, RunnerError
 from kedge_bundle.machine import this_machine
-from kedge_bundle.manifest import FILE_NAME
 from kedge_bundle.parity import ParityReport
 from kedge_bundle.runtimes.base import Runtime
-from kedge_bundle.store import Bundle, sha256_of
+from kedge_bundle.store import Bundle
 from kedge_bundle.toolchain import runtime_version
 from kedge_server.cores import usable_cores
 from kedge_server.instances import Batches, Instances, SelfTestFailed, has_known_size, seconds, warm
@@ -225,7 +224,7 @@ class _Arranging:
         options = self._runtime.options
         return {
             "schema": SCHEMA,
-            "manifest_sha256": sha256_of(self._bundle.directory / FILE_NAME),
+            "manifest_sha256": self._bundle.manifest_sha256,
             "artifact": self._runtime.artifact.name,
             "runtime": runtime_version(self._runtime.artifact.format),
             "options": options.model_dump(mode="json"),

@@ -13,7 +13,7 @@ from kedge_bundle.errors import OptionsUnproven
 from kedge_bundle.machine import Gpu, Machine, first_gpu, this_machine
 from kedge_bundle.manifest import RuntimeOptions, write_manifest
 from kedge_bundle.proven import IN_MANIFEST, proof_of
-from kedge_bundle.store import Bundle
+from kedge_bundle.store import Bundle, open_bundle
 from tests.services.bundles import publish, two_output
 from tests.services.gpu_stand_in import GpuStandIn
 
@@ -122,7 +122,7 @@ def test_a_record_of_another_runtime_proves_nothing_and_names_both(bundle: Bundl
 def test_a_record_of_a_bundle_that_was_here_before_proves_nothing(bundle: Bundle):
     attest_two_threads(bundle)
     write_manifest(bundle.directory, bundle.manifest.model_copy(update={"created": "2026-02-02T00:00:00Z"}))
-    assert "nor does an attestation of this machine say so; to prove" in refusal(bundle)
+    assert "nor does an attestation of this machine say so; to prove" in refusal(open_bundle(bundle.directory))
 
 
 def test_the_newest_record_counts_and_one_that_failed_refuses(bundle: Bundle):

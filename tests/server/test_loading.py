@@ -1,6 +1,7 @@
 import asyncio
 import os
 import shutil
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from kedge_server.load_threads import LoadThreads
 from kedge_server.loading import DeviceNotInUse, LoadFailed, Place, prepare
 from kedge_server.repository import Repository
 from kedge_server.session import Options
+from kedge_server.tuner import Tuner
+from kedge_server.tuning_cache import TuningCache
 from tests.server.in_process import prepared, tampered
 from tests.services.bundles import TinyModel, identity, publish, slow_matmul, two_output
 
@@ -75,6 +78,41 @@ def test_a_changed_weight_with_the_hash_mended_is_refused_by_its_answers(reposit
     message = refusal(place_of(directory))
     assert "the self-test failed, onnx does not answer as Keras did" in message
     assert "output 'total'" in message
+
+
+@pytest.mark.parametrize("moment", ["loading.open_bundle", "loading.open_session"])
+def test_files_that_vanish_before_they_are_read_are_named(
+    repository: Path, moment: str, monkeypatch: pytest.MonkeyPatch
+):
+    directory = repository / "two" / "1"
+    vanishing_after(moment, directory, monkeypatch)
+    message = refusal(place_of(directory))
+    assert str(directory) in message
+    assert "\n" not in message
+
+
+def test_files_that_vanish_once_they_are_read_change_nothing(repository: Path, monkeypatch: pytest.MonkeyPatch):
+    directory = repository / "two" / "1"
+    vanishing_after("arranging.Batches", directory, monkeypatch)
+    tuner = Tuner("quick", 0.0, TuningCache(None))
+    found = prepare(place_of(directory), Options(device="cpu", tuner=tuner))
+    assert found.report.is_proven
+    assert not directory.exists()
+    answers = found.runtimes[0].run(found.bundle.golden[0].inputs)
+    np.testing.assert_array_equal(answers["total"], found.bundle.golden[0].outputs["total"])
+
+
+def vanishing_after(step: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a directory vanish as soon as a step of loading is done."""
+    module, _, name = step.partition(".")
+    do = getattr(import_module(f"kedge_server.{module}"), name)
+
+    def and_vanish(*args: object) -> object:
+        done = do(*args)
+        shutil.rmtree(directory)
+        return done
+
+    monkeypatch.setattr(f"kedge_server.{step}", and_vanish)
 
 
 def swapped(directory: Path, other: TinyModel, elsewhere: Path) -> Path:
