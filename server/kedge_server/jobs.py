@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from kedge_bundle.signature import Tensors
+from kedge_server.core_shares import CoreShare, all_cores
 
 T = TypeVar("T")
 
@@ -98,10 +99,16 @@ class QueueLimits:
 
 
 class JobQueue:
-    """A bounded queue that hands out batches: the first job and those that fit to it."""
+    """A bounded queue that hands out batches: the first job and those that fit to it.
 
-    def __init__(self, limits: QueueLimits) -> None:
+    Args:
+        limits: how much may wait, and what may meet.
+        share: of the cores that batches are run on; None: nobody else wants them.
+    """
+
+    def __init__(self, limits: QueueLimits, share: CoreShare | None = None) -> None:
         self._limits = limits
+        self._share = all_cores() if share is None else share
         self._waiting: dict[int, deque[Job[object]]] = {}
         self._rows = 0
         self._bytes = 0
@@ -113,9 +120,8 @@ class JobQueue:
         self._sleepers = 0
         self._tokens: queue.SimpleQueue[None] = queue.SimpleQueue()
         # With a window, one instance at a time collects; otherwise each idle one would keep a part of the batch.
-        self._collecting: AbstractContextManager[object] = (
-            threading.Lock() if limits.window_s and limits.is_joinable else nullcontext()
-        )
+        self._has_window = limits.window_s > 0 and limits.is_joinable
+        self._collecting: AbstractContextManager[object] = threading.Lock() if self._has_window else nullcontext()
 
     @property
     def rows(self) -> int:
@@ -166,22 +172,29 @@ class JobQueue:
                 self._drop_empty_levels()
 
     def take(self) -> list[Job[object]] | None:
-        """Wait for the next batch, at least one wanted job; None once the queue is closed and empty."""
+        """Wait for the next batch, at least one wanted job, and for a core; None once the queue is closed and empty.
+
+        Whoever gets a batch calls `end` when it has run.
+        """
         with self._collecting:
             batch: list[Job[object]] = []
             with self._lock:
                 self._idle += 1
-            while True:
+            while not batch and self._wait():
+                if self._has_window:
+                    self._collect(batch)
+                self._begin()  # before the batch is complete: what comes while it waits for a core is part of it
                 with self._lock:
-                    self._fill(batch, self._fair_share())
-                    if batch or self._is_closed:
-                        self._idle -= 1
-                        break
-                    self._sleepers += 1
-                self._tokens.get()
-            if batch and self._limits.window_s and self._limits.is_joinable:
-                self._fill_until(batch, batch[0].queued_at + self._limits.window_s)
+                    batch = [job for job in batch if job.is_wanted]
+                    self._fill(batch, self._limits.max_batch_rows if self._has_window else self._fair_share())
+                    self._idle -= bool(batch)
+                if not batch:
+                    self.end()
             return batch or None
+
+    def end(self) -> None:
+        """A batch has run: its core is free."""
+        self._share.end()
 
     def close(self) -> None:
         """Let the instances finish what waits, then answer None."""
@@ -195,9 +208,38 @@ class JobQueue:
             self._sleepers -= 1
             self._tokens.put(None)
 
+    def _wait(self) -> bool:
+        """Wait for rows; False, and the instance is not idle but done, once the queue is closed and empty."""
+        while True:
+            with self._lock:
+                if self._rows:
+                    return True
+                if self._is_closed:
+                    self._idle -= 1
+                    return False
+                self._sleepers += 1
+            self._tokens.get()
+
+    def _begin(self) -> None:
+        """Wait for a core; an instance that does is not idle, and the others have all the rows to themselves."""
+        if self._share.try_begin():
+            return
+        with self._lock:
+            self._idle -= 1
+        self._share.begin()
+        with self._lock:
+            self._idle += 1
+
     def _fair_share(self) -> int:
         """Rows for one batch: what waits is shared with the instances that are idle, too."""
         return min(self._limits.max_batch_rows, -(-self._rows // self._idle))
+
+    def _collect(self, batch: list[Job[object]]) -> None:
+        """Fill the batch until the window of its first job ends."""
+        with self._lock:
+            self._fill(batch, self._limits.max_batch_rows)
+        if batch:
+            self._fill_until(batch, batch[0].queued_at + self._limits.window_s)
 
     def _fill_until(self, batch: list[Job[object]], end: float) -> None:
         """Fill the batch with what comes until `end`, in `time.perf_counter()` seconds."""

@@ -10,6 +10,8 @@ import structlog
 
 from kedge_bundle.errors import DeviceLost
 from kedge_bundle.memory import trim
+from kedge_server.core_shares import CoreShares
+from kedge_server.cores import usable_cores
 from kedge_server.jobs import QueueLimits
 from kedge_server.load_threads import LoadThreads, Outcome
 from kedge_server.loading import DeviceNotInUse, LoadFailed, Place
@@ -51,6 +53,7 @@ class Lifecycle:
         self._options = options
         self._limits = limits
         self._on_device_lost = on_device_lost
+        self._cores = CoreShares(usable_cores())
         self._drains: dict[ServedModel, asyncio.Task[None]] = {}
 
     def announce(self, place: Place, *, is_needed: bool) -> None:
@@ -142,7 +145,12 @@ class Lifecycle:
                 self._on_device_lost(outcome.device, run.device_error)
 
         loaded = Loaded.start(
-            f"{model.name}/{model.version}", outcome, self._limits, count_run, self._options.compute_nice
+            f"{model.name}/{model.version}",
+            outcome,
+            self._limits,
+            count_run,
+            nice=self._options.compute_nice,
+            cores=self._cores,
         )
         self._models.set_ready(model, loaded)
         self._metrics.add_model(model)

@@ -15,21 +15,22 @@ import structlog
 from kedge_bundle.errors import DeviceLost, RunFailed
 from kedge_bundle.runtimes.base import Runtime
 from kedge_server.batches import batched, fitting, note_times, run_joined, split
+from kedge_server.core_shares import CoreShare
 from kedge_server.errors import DeadlinePassed, ModelFailed, NotReady, QueueFull
 from kedge_server.incidents import incident
 from kedge_server.jobs import Job, JobQueue, QueueLimits
+from kedge_server.pace import Pace
 from kedge_server.precedence import go_behind
 
 T = TypeVar("T")
 _log = structlog.get_logger("kedge.scheduler")
 
 THREAD_PREFIX = "kedge "
-_SMOOTHING = 0.1
 _SLOW_S = 2e-3
 _SLOW_RUNS = 10
 """So many runs of this length in a row are no hiccup of the machine: the model is not as quick as it was at load."""
-_RUNS_TO_KNOW, _SURELY = 10, 2.0
-"""What a row takes is known after so many runs, and only roughly: refused is what would be late at twice the speed."""
+_SURELY = 2.0
+"""What a row takes is known only roughly: refused is what would be late at twice the speed."""
 _RETRY_AFTER_S = (0.01, 30.0)
 
 
@@ -63,6 +64,7 @@ class Scheduler:
         is_quick: whether a batch is done in less time than it takes to hand it to a thread; such jobs run on the
             event loop. Only for runtimes that are safe to share.
         nice: how far the instances stand behind other threads; see `precedence.py`.
+        share: of the cores that the instances compute on; None: nobody else wants them.
     """
 
     def __init__(  # noqa: PLR0913 (what instances are, by name)
@@ -74,19 +76,19 @@ class Scheduler:
         *,
         is_quick: bool = False,
         nice: int = 0,
+        share: CoreShare | None = None,
     ) -> None:
         self._name = name
         self._limits = fitting(limits, runtimes[0])
         self._on_run = on_run
         self._nice = nice
         self._has_given_up = False
-        self._queue = JobQueue(self._limits)
+        self._queue = JobQueue(self._limits, share)
         self._runtimes = runtimes
         self._is_quick = is_quick and not limits.window_s
         self._slow_runs = 0
         self._here: list[Job[object]] = []
-        self._seconds_per_row = 0.0
-        self._runs = 0
+        self._pace = Pace(len(runtimes))
         self._loop = asyncio.get_running_loop()
         # Daemons: a run that never ends must not keep a process alive that was told twice to stop.
         self._threads = [
@@ -207,8 +209,8 @@ class Scheduler:
     def _check_can_be_met(self, remaining: float, priority: int) -> None:
         """Refuse a request at once that would still wait at its deadline."""
         before = self._queue.rows_before(priority)
-        wait = before * self._seconds_per_row / self.instances
-        if self._runs >= _RUNS_TO_KNOW and wait > _SURELY * remaining:
+        wait = self._pace.seconds(before)
+        if self._pace.is_known and wait > _SURELY * remaining:
             raise DeadlinePassed(
                 f"the deadline is in {remaining * 1000:.0f} ms, and {before} rows wait that take {wait * 1000:.0f} ms"
             )
@@ -220,13 +222,12 @@ class Scheduler:
     def _queue_full(self, rows: int) -> QueueFull:
         waiting = self._queue.rows
         shortest, longest = _RETRY_AFTER_S
-        estimate = waiting * self._seconds_per_row / self.instances
         held = f"{waiting} of {self._limits.queue_rows} rows wait"
         if waiting + rows <= self._limits.queue_rows:
             held = f"{self._queue.nbytes >> 20} of {self._limits.queue_bytes >> 20} MiB wait"
         return QueueFull(
             f"the queue of '{self._name}' is full: {held}, {rows} more do not fit; retry later",
-            retry_after_s=min(max(estimate, shortest), longest),
+            retry_after_s=min(max(self._pace.seconds(waiting), shortest), longest),
         )
 
     def _serve(self, runtime: Runtime) -> None:
@@ -235,6 +236,7 @@ class Scheduler:
         while (batch := self._queue.take()) is not None:
             finished = _Finished()
             self._run(runtime, batch, finished)
+            self._queue.end()
             if self._loop.is_closed():  # the process ends; nobody is left to be told
                 return
             self._loop.call_soon_threadsafe(self._deliver, finished)
@@ -286,10 +288,7 @@ class Scheduler:
     def _deliver(self, finished: _Finished) -> None:
         """Finish the futures of a batch, on the event loop's thread; those that were cancelled stay so."""
         for run in finished.runs:
-            self._runs += 1
-            seconds_per_row = run.seconds / run.rows
-            change = seconds_per_row - self._seconds_per_row
-            self._seconds_per_row += change * (_SMOOTHING if self._seconds_per_row else 1.0)
+            self._pace.note(run.rows, run.seconds)
             self._on_run(run)
         for job, result in finished.results:
             job.finish(result)

@@ -8,6 +8,7 @@ from typing import Literal
 from kedge_bundle.manifest import Artifact, Manifest
 from kedge_bundle.signature import Signature
 from kedge_bundle.store import Bundle
+from kedge_server.core_shares import CoreShares
 from kedge_server.errors import NotReady
 from kedge_server.jobs import QueueLimits
 from kedge_server.loading import Prepared
@@ -28,8 +29,15 @@ class Loaded:
     scheduler: Scheduler
 
     @classmethod
-    def start(
-        cls, name: str, prepared: Prepared, limits: QueueLimits, on_run: Callable[[Run], None], nice: int = 0
+    def start(  # noqa: PLR0913 (how it is served, by name)
+        cls,
+        name: str,
+        prepared: Prepared,
+        limits: QueueLimits,
+        on_run: Callable[[Run], None],
+        *,
+        nice: int = 0,
+        cores: CoreShares | None = None,
     ) -> "Loaded":
         """Start the instances of a prepared bundle, on the event loop's thread.
 
@@ -39,6 +47,7 @@ class Loaded:
             limits: of the queue.
             on_run: is told of every run.
             nice: how far instances stand behind other threads, where they compute: a GPU's only wait for it.
+            cores: those that models share, where they compute.
         """
         manifest, arrangement = prepared.bundle.manifest, prepared.arrangement
         limits = replace(limits, max_batch_rows=min(limits.max_batch_rows, arrangement.max_batch_rows))
@@ -60,6 +69,7 @@ class Loaded:
                 on_run,
                 is_quick=arrangement.is_quick,
                 nice=nice if prepared.device == "cpu" else 0,
+                share=cores.share(arrangement.threads) if cores and prepared.device == "cpu" else None,
             ),
         )
 

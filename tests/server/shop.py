@@ -24,12 +24,12 @@ def stocked(path: Path) -> Path:
 class Shop:
     """A reconciler with everything that it works with."""
 
-    def __init__(self, path: Path, policy: VersionPolicy = ALL) -> None:
+    def __init__(self, path: Path, policy: VersionPolicy = ALL, instances: int = 1) -> None:
         self.models = ModelTable()
         self.metrics = Metrics(self.models, "test")
         self.repository = Repository(path)
         self.lifecycle = Lifecycle(
-            self.models, self.metrics, Options(device="cpu", instances=1), LIMITS, lambda _device, _error: None
+            self.models, self.metrics, Options(device="cpu", instances=instances), LIMITS, lambda _device, _error: None
         )
         self.reconciler = Reconciler(self.repository, self.lifecycle, self.models, policy, ())
 

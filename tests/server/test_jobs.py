@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from kedge_bundle.signature import Tensors
+from kedge_server.core_shares import CoreShares
 from kedge_server.jobs import USUAL_PRIORITY, Job, JobQueue, QueueLimits
 
 Loop = asyncio.AbstractEventLoop
@@ -196,6 +197,43 @@ def test_a_job_that_waited_longer_than_the_window_waits_no_more(loop: Loop):
     started = time.perf_counter()
     assert waiting.take() == [first]
     assert time.perf_counter() - started < 1.0
+
+
+def test_what_is_cancelled_while_a_batch_waits_for_more_is_not_in_it(loop: Loop):
+    waiting, jobs = queue(window_s=60.0, max_batch_rows=4), [job(loop) for _ in range(4)]
+    put(waiting, *jobs[:3])
+    taken: list[Job[object]] = []
+    instance = threading.Thread(target=lambda: taken.extend(waiting.take() or []))
+    instance.start()
+    while waiting.rows:
+        time.sleep(0.001)
+    assert jobs[0].future is not None
+    jobs[0].future.cancel()
+    put(waiting, jobs[3])
+    instance.join(10)
+    assert taken == jobs[1:]
+
+
+def test_a_batch_that_waits_for_a_core_takes_all_that_comes_meanwhile(loop: Loop):
+    cores = CoreShares(1)
+    own, other = cores.share(1), cores.share(1)
+    waiting, jobs = JobQueue(QueueLimits(100, 8), own), [job(loop) for _ in range(5)]
+    put(waiting, jobs[0])
+    assert waiting.take() == jobs[:1]
+    assert other.try_begin()
+    taken: list[Job[object]] = []
+    instance = threading.Thread(target=lambda: taken.extend(waiting.take() or []))
+    instance.start()
+    put(waiting, *jobs[1:3])
+    time.sleep(SOON_S)
+    put(waiting, *jobs[3:])
+    assert waiting.rows == 4
+    other.end()
+    instance.join(10)
+    assert taken == jobs[1:]
+    waiting.end()
+    waiting.end()
+    assert own.used == other.used == 0
 
 
 def test_a_closed_queue_hands_out_what_waits_and_then_ends_every_instance(loop: Loop):
