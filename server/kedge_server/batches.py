@@ -127,7 +127,8 @@ def split(whole: Job[T], most: int) -> list[Job[T]]:
     def part(number: int, rows: slice) -> Job[T]:
         inputs = {name: array[rows] for name, array in whole.inputs.items()}
         count = min(rows.stop, whole.rows) - rows.start
-        return Job(inputs, count, completing(number), None, whole.deadline, whole.priority)
+        text_bytes = whole.text_bytes * count // whole.rows
+        return Job(inputs, count, completing(number), None, whole.deadline, whole.priority, text_bytes)
 
     return [part(number, slice(start, start + most)) for number, start in enumerate(starts)]
 

@@ -39,6 +39,7 @@ class Job(Generic[T]):
         future: of the request; finished at most once, on the event loop's thread. Whoever waits for it makes it.
         deadline: in `time.monotonic()` seconds.
         priority: lower goes first.
+        text_bytes: what strings among the inputs hold beside the arrays that point to them.
         is_taken: whether an instance has it.
         trailing_shapes: of the inputs, without the batch axis; the queue sets it.
         nbytes: what the inputs hold in memory; the queue sets it.
@@ -51,6 +52,7 @@ class Job(Generic[T]):
     future: asyncio.Future[T] | None = None
     deadline: float | None = None
     priority: int = USUAL_PRIORITY
+    text_bytes: int = 0
     queued_at: float = 0.0
     started_at: float = 0.0
     ran_at: float = 0.0
@@ -139,7 +141,7 @@ class JobQueue:
         for job in jobs:
             arrays = job.inputs.values()
             job.trailing_shapes = tuple([array.shape[1:] for array in arrays])
-            job.nbytes = sum([array.nbytes for array in arrays])
+            job.nbytes = job.text_bytes + sum([array.nbytes for array in arrays])
             rows += job.rows
             size += job.nbytes
         with self._lock:

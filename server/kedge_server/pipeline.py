@@ -4,6 +4,7 @@ decode -> find the model -> check inputs -> queue -> run -> check outputs -> enc
 """
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ _log = structlog.get_logger("kedge.pipeline")
 _ON_THE_LOOP_BYTES = 1 << 20
 """Larger requests are decoded and checked in a thread: at a millisecond for a megabyte of numbers, and a hundred for
 one of short strings, others would wait for them."""
+
+_EMPTY_BYTES = sys.getsizeof(b"")
 
 _TRANSIT_S = 0.05
 """A caller's deadline begins when it sends the call, ours when the call has come: its end may be so much earlier."""
@@ -118,13 +121,15 @@ class Pipeline:
             model.in_flight += 1
             loaded = model.loaded
             check = (call.inputs, loaded.contract, self._policy, call.violations, call.outputs)
-            if sum([array.nbytes for array in call.inputs.values()]) <= _ON_THE_LOOP_BYTES:
+            nbytes = sum([array.nbytes for array in call.inputs.values()])
+            if nbytes <= _ON_THE_LOOP_BYTES and request_bytes <= _ON_THE_LOOP_BYTES:  # arrays only point to strings
                 report = record.inputs = check_inputs(*check)
             else:
                 report = record.inputs = await asyncio.to_thread(check_inputs, *check)
             record.validate = time.perf_counter() - decoded_at
             report.raise_if_refused()
             job = self._job(call, model, report, record, encode)
+            job.text_bytes = _text_bytes(call.inputs, request_bytes)
             self._gathering.is_useful = loaded.scheduler.is_quick
             try:
                 return await loaded.scheduler.run(job)
@@ -166,6 +171,15 @@ class Pipeline:
         if len(inputs) > 1:  # in one order: jobs meet whose shapes are the same, one after the other
             inputs = {name: inputs[name] for name in model.signature.input_names}
         return Job(inputs, report.rows, complete, None, call.deadline, call.priority)
+
+
+def _text_bytes(inputs: Tensors, request_bytes: int) -> int:
+    """What strings hold beside the arrays that point to them, at most: all of the request may be theirs.
+
+    Counted without looking at them: there may be millions.
+    """
+    strings = [array.size for array in inputs.values() if array.dtype == object]
+    return request_bytes + sum(strings) * _EMPTY_BYTES if strings else 0
 
 
 def _note_phases(job: Job[T], record: CallRecord) -> None:

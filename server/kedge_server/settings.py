@@ -239,7 +239,8 @@ class Settings(BaseModel):
         ge=1,
         le=2**20,
         description="What a connection may leave unread of its answers, in MiB; gRPC keeps them in memory. Further "
-        "answers of more than 64 KiB are refused with RESOURCE_EXHAUSTED, and a stream is not read further.",
+        "answers of more than 64 KiB are refused with RESOURCE_EXHAUSTED, and streams are not read further, but for "
+        "one request of each.",
     )
     reflection: bool = Field(default=True, description="Whether gRPC server reflection is on: `on` or `off`.")
     log_format: Literal["auto", "json", "text"] = Field(

@@ -157,6 +157,28 @@ def test_a_stream_that_is_not_read_is_not_served_further(models: Path):
         assert_it_adds_up(server)
 
 
+def test_streams_of_one_connection_that_are_not_read_are_bounded_together(models: Path):
+    """Each by itself would be given sixteen answers of 1 MB."""
+
+    def requests() -> Iterator[bytes]:
+        for _ in range(20):
+            yield infer_request("wide", np.ones((4, 1)))
+
+    with running_server(models / "wide", "--unread-mb", "8") as server:
+        ask(server)
+        before = settled(server)
+        with grpc.insecure_channel(server.grpc, options=[("grpc.max_receive_message_length", -1)]) as channel:
+            streams = [channel.stream_stream(STREAM)(requests()) for _ in range(16)]
+            wait_ended(server, 9, "OK")
+            time.sleep(1.0)
+            most = 32 + 6 * len(streams)  # at the beginning; on their way, and one that waits, of each
+            assert ended_with(server)["OK"] <= 1 + most
+            assert settled(server).resident_mb - before.resident_mb < most + GROWTH_MB
+            for answers in streams:
+                assert sum(1 for _ in answers) == 20
+        assert_it_adds_up(server)
+
+
 def test_a_client_that_does_not_read_holds_no_stop_up(wide: ServerProcess):
     with RawConnection(wide.grpc) as connection:
         for _ in range(UNREAD_CALLS):

@@ -113,6 +113,21 @@ def test_it_starts_says_what_it_loaded_answers_and_stops_with_0(models: Path):
     assert event["seconds"] > 0
 
 
+def test_every_number_at_its_largest_is_taken(models: Path):
+    most = (
+        "--queue-rows",
+        str(2**31 - 1),
+        "--queue-mb",
+        str(2**20),
+        "--max-message-mb",
+        "2047",
+        "--unread-mb",
+        str(2**20),
+    )
+    with running_server(models / "two" / "1", *most) as server:
+        assert server.stop() == 0
+
+
 def test_one_bundle_can_be_served(models: Path):
     with running_server(models / "two" / "1") as server:
         assert [model["version"] for model in server.get("/readyz").json()["models"]] == [1]

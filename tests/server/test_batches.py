@@ -5,8 +5,8 @@ import pytest
 from numpy.typing import NDArray
 
 from kedge_bundle.signature import Signature, Tensors, TensorSpec
-from kedge_server.batches import is_joinable, run_joined
-from kedge_server.jobs import Job
+from kedge_server.batches import is_joinable, run_joined, split
+from kedge_server.jobs import Job, JobQueue, QueueLimits
 
 
 class Same:
@@ -69,3 +69,13 @@ def test_joinable_means_a_free_batch_axis_everywhere():
     assert not is_joinable(signature((None, 3), (3,)))
     assert not is_joinable(signature((None, 3), (), (None, 1)))
     assert not is_joinable(signature((2, 3), (None, 1)))
+
+
+def test_what_strings_hold_counts_for_what_may_wait():
+    job: Job[Any] = Job({"x": np.array([[b"a" * 100]] * 4, object)}, 4, lambda outputs: outputs, text_bytes=400)
+    waiting = JobQueue(QueueLimits(queue_rows=8, max_batch_rows=2, queue_bytes=500))
+    parts = split(job, 2)
+    assert [part.text_bytes for part in parts] == [200, 200]
+    assert waiting.put(*parts)
+    assert waiting.nbytes == 432
+    assert not waiting.put(Job(job.inputs, 1, job.complete, text_bytes=100))

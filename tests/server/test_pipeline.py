@@ -38,6 +38,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
         "root": square_root(),
         "slow": slow_matmul(),
         "lookup": lookup(),
+        "strings": identity("string"),
     }
     return {name: publish(model, repository, name) for name, model in made.items()}
 
@@ -341,3 +342,21 @@ def test_a_model_that_is_loading_or_failed_is_not_ready(bundles: Bundles):
         assert caught.code == "UNAVAILABLE"
 
     play(bundles["identity"], story)
+
+
+def test_long_strings_fill_the_queue_as_numbers_of_their_size_do(bundles: Bundles, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("kedge_server.arranging.QUICK_S", 0.0)
+    texts = np.array([[b"a" * 1000] * 4], object)
+
+    async def story(served: Serving) -> None:
+        def decode() -> Call:
+            return Call("strings", {"x": texts})
+
+        async def ask(request_bytes: int) -> Answer:
+            return await served.pipeline.predict("open-inference", decode, lambda answer: answer, request_bytes)
+
+        assert (await ask(4000)).outputs["y"].tolist() == texts.tolist()
+        with pytest.raises(QueueFull, match="MiB wait"):
+            await ask(5000)
+
+    play(bundles["strings"], story, limits=QueueLimits(100, 4, queue_bytes=5000))

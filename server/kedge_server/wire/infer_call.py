@@ -36,6 +36,11 @@ _FIELDS = ModelInferRequest.DESCRIPTOR.fields_by_name
 _ID, _RAW = _FIELDS["id"].number, _FIELDS["raw_input_contents"].number
 _INFER_RESPONSE = ModelStreamInferResponse.DESCRIPTOR.fields_by_name["infer_response"].number
 
+_FINAL = "triton_final_response"
+"""Set on each answer of a stream, as Triton does: its clients may wait for the answer that says so."""
+
+_IS_FINAL = ModelInferResponse(parameters={_FINAL: InferParameter(bool_param=True)}).SerializeToString()
+
 
 class InferCall:
     """A request on its way, and what of it comes back in the response.
@@ -102,6 +107,7 @@ class InferCall:
         """The ModelStreamInferResponse's bytes for a request of a stream that gets no answer."""
         response = ModelStreamInferResponse(error_message=f"{error.code}: {status_of(error).message}")
         response.infer_response.id = self._id
+        response.infer_response.parameters[_FINAL].bool_param = True
         return response.SerializeToString()
 
     def _read_parameters(self, request: ModelInferRequest, call: Call, found: list[Violation]) -> None:
@@ -130,11 +136,12 @@ class InferCall:
 
 def in_stream(response: bytes, metadata: Metadata) -> bytes:
     """The bytes of a ModelStreamInferResponse; what would be trailing metadata are parameters of the response."""
+    response += _IS_FINAL  # two messages, one behind the other, are one
     if metadata:
         told = ModelInferResponse()
         for key, value in metadata:
             told.parameters[key].string_param = value
-        response += told.SerializeToString()  # two messages, one behind the other, are one
+        response += told.SerializeToString()
     return length_delimited(_INFER_RESPONSE, response)
 
 

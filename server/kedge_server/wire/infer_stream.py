@@ -12,12 +12,9 @@ import grpc
 
 from kedge_server.models import ModelTable
 from kedge_server.wire.status import Context
+from kedge_server.wire.stream_room import StreamRoom, StreamRooms
 
 ORDER_KEY, ANY_ORDER = "kedge-order", "any"
-
-_FIRST_WAITING, _MOST_WAITING = 16, 256
-"""Requests of one stream that may wait for their answers; the next one is read when one of them has it. Fewer until it
-is known how large the answers are, and where they are so large that the caller might not read them all."""
 
 _Writing = asyncio.Queue["asyncio.Task[Answered] | None"]
 
@@ -36,7 +33,7 @@ class InferStream:
         answer: gives the bytes of a ModelStreamInferResponse to those of a ModelInferRequest; raises nothing.
         models: told of a drain, which ends the stream: whatever was read is answered, then UNAVAILABLE.
         context: of the call.
-        unread_bytes: what answers that are not sent yet may hold in memory; one may be larger.
+        rooms: bound the requests that wait for their answers; the next one is read when one of them has it.
     """
 
     def __init__(
@@ -44,17 +41,15 @@ class InferStream:
         answer: Callable[[bytes], Awaitable[Answered]],
         models: ModelTable,
         context: Context,
-        unread_bytes: int,
+        rooms: StreamRooms,
     ) -> None:
         self._answer = answer
         self._models = models
         self._context = context
-        self._unread_bytes = unread_bytes
-        self._largest = 0
+        self._rooms = rooms
         asked = dict(context.invocation_metadata() or ())
         self._is_ordered = asked.get(ORDER_KEY) != ANY_ORDER
         self._is_immediate = False
-        self._room = asyncio.Event()
         self._waiting: set[asyncio.Task[Answered]] = set()
         self._writing: _Writing = asyncio.Queue()
         self._nothing_waits = asyncio.Event()
@@ -62,8 +57,10 @@ class InferStream:
 
     async def run(self) -> None:
         """Answer until the caller has said all, is gone, or the server drains."""
-        reading = asyncio.ensure_future(self._read())
-        writing = asyncio.ensure_future(self._write())
+        connection = self._context.peer()
+        room = self._rooms.enter(connection)
+        reading = asyncio.ensure_future(self._read(room))
+        writing = asyncio.ensure_future(self._write(room))
         watching = asyncio.ensure_future(self._until_draining())
         try:
             await asyncio.wait({reading, writing, watching}, return_when=asyncio.FIRST_COMPLETED)
@@ -77,10 +74,11 @@ class InferStream:
         finally:
             for task in (reading, writing, watching, *self._waiting):
                 task.cancel()
+            self._rooms.leave(connection, len(self._waiting))
         if is_cut:
             await self._context.abort(grpc.StatusCode.UNAVAILABLE, "the server is stopping; ask another one")
 
-    async def _read(self) -> None:
+    async def _read(self, room: StreamRoom) -> None:
         """Answer each request as it comes: at once where its model needs no waiting, else beside the others."""
         while isinstance(data := await self._context.read(), bytes):  # else the end of the stream
             if self._is_immediate:
@@ -89,9 +87,7 @@ class InferStream:
                 self._is_immediate = answered.is_immediate
                 await self._context.write(answered.data)
                 continue
-            while len(self._waiting) >= self._most_waiting:
-                self._room.clear()
-                await self._room.wait()
+            await room.take(self._waiting)
             task = asyncio.ensure_future(self._answer(data))
             self._waiting.add(task)
             self._nothing_waits.clear()
@@ -101,22 +97,14 @@ class InferStream:
                 task.add_done_callback(self._writing.put_nowait)
             task.add_done_callback(self._note_kind)
 
-    async def _write(self) -> None:
+    async def _write(self, room: StreamRoom) -> None:
         while (task := await self._writing.get()) is not None:
             answered = await task
             await self._context.write(answered.data)
             self._waiting.discard(task)
-            self._largest = max(self._largest, len(answered.data))
+            room.give_back(len(answered.data))
             if not self._waiting:
                 self._nothing_waits.set()
-            self._room.set()
-
-    @property
-    def _most_waiting(self) -> int:
-        """As many as may be kept of answers as large as the largest was."""
-        if not self._largest:
-            return _FIRST_WAITING
-        return min(_MOST_WAITING, max(1, self._unread_bytes // self._largest))
 
     def _note_kind(self, task: "asyncio.Task[Answered]") -> None:
         """What the last answer tells of the next: streams go to one model, as a rule."""

@@ -38,6 +38,7 @@ from kedge_server.wire.infer_stream import Answered, InferStream
 from kedge_server.wire.model_description import configuration, index_entry, metadata, statistics
 from kedge_server.wire.services import Answers, Raw, RawStream, Refused, Unary
 from kedge_server.wire.status import Context, as_serving_error
+from kedge_server.wire.stream_room import StreamRooms
 
 SERVER_NAME = "kedge"
 
@@ -79,6 +80,7 @@ class OpenInferenceService:
         self._server_version = server_version
         self._max_rows = max_rows
         self._limits = limits
+        self._rooms = StreamRooms(limits.unread_bytes)
 
     @property
     def answers(self) -> Answers:
@@ -145,17 +147,18 @@ class OpenInferenceService:
 
         async def answer(data: bytes) -> Answered:
             call = InferCall(data, context.time_remaining())
-            encode = self._limits.limited(call.encode, None)
+            encode = self._limits.limited(lambda answer: (in_stream(*call.encode(answer)), ()), None)
 
             def encode_here(answer: Answer) -> Answered:
-                return Answered(in_stream(*encode(answer)), answer.is_immediate)
+                data, _ = encode(answer)
+                return Answered(data, answer.is_immediate)
 
             try:
                 return await self._pipeline.predict("open-inference", call.decode, encode_here, len(data))
             except Exception as error:  # noqa: BLE001 (the answer to this request; the stream goes on)
                 return Answered(call.refused(as_serving_error("ModelStreamInfer", error)), is_immediate=False)
 
-        await InferStream(answer, self._models, context, self._limits.unread_bytes).run()
+        await InferStream(answer, self._models, context, self._rooms).run()
 
     async def model_config(self, request: ModelConfigRequest, _context: Context) -> ModelConfigResponse:
         """The configuration of a version that answers."""

@@ -25,6 +25,9 @@ _MOST_PENDING = 1 << 20
 callers read CANCELLED, as if they had done so; a full queue is ours to tell of, with the time to come back."""
 
 
+_LARGEST_OPTION = 2**31 - 1
+"""What gRPC takes as a number."""
+
 _CALLS = 4096
 """Of one connection at a time; clients keep further ones back. Without a limit, one that reads no answers could begin
 calls until the memory is full."""
@@ -83,7 +86,7 @@ def new_server(message_bytes: int, queue_rows: int) -> grpc.aio.Server:
                 ("grpc.so_reuseport", 0),  # two servers on one port would each answer a part of the calls
                 ("grpc.server.max_pending_requests", _MOST_PENDING),
                 ("grpc.server.max_pending_requests_hard_limit", _MOST_PENDING),
-                ("grpc.max_concurrent_streams", max(_CALLS, 2 * queue_rows)),
+                ("grpc.max_concurrent_streams", min(max(_CALLS, 2 * queue_rows), _LARGEST_OPTION)),
                 ("grpc.max_receive_message_length", message_bytes),
                 ("grpc.max_send_message_length", message_bytes),
             ],

@@ -103,6 +103,24 @@ def test_inputs_unlike_training_are_told_in_the_parameters(server: ServerProcess
     assert '"kind": "above-range"' in answer.infer_response.parameters["kedge-input-violations"].string_param
 
 
+def test_each_answer_is_the_final_one_of_its_request_for_clients_that_wait_for_that(server: ServerProcess):
+    answers = asked(
+        server, [request("echo_float32", echoed(1)), request("nowhere", echoed(2)), request("slow", slow())]
+    )
+    assert [answer.infer_response.parameters["triton_final_response"].bool_param for answer in answers] == [True] * 3
+
+
+def test_an_answer_that_is_too_large_only_with_what_it_tells_ends_no_stream(tmp_path: Path):
+    """gRPC itself would end the whole stream."""
+    publish(identity(), tmp_path, "echo")
+    bare = 22  # bytes of a response beside its values
+    rows = ((1 << 20) - bare - 16) // 16
+    with running_server(tmp_path, "--max-message-mb", "1", "--queue-rows", "100000") as server:
+        answers = asked(server, [request("echo", echoed(np.ones((rows, 1)))), request("echo", echoed(1), 2)])
+    assert answers[0].error_message.startswith("RESOURCE_EXHAUSTED: the answer of 'echo' has")
+    assert not answers[1].error_message
+
+
 def test_requests_of_a_stream_are_counted_as_any_other(server: ServerProcess):
     labels = {"model": "echo_uint8", "protocol": "open-inference", "code": "OK"}
     before = server.metric("kedge_requests_total", **labels)
