@@ -15,18 +15,19 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from gpu_sides import START_S, Device, in_turn, own_environment, rows_of, server_of, sides_of, timed
+from gpu_sides import START_S, Device, ServerEnded, in_turn, own_environment, rows_of, server_of, sides_of, timed
 
 from kedge_bundle import __version__
 from kedge_bundle.cpu import cpu_name
-from kedge_bundle.errors import BundleError, DeviceUnavailable, RuntimeMissing
+from kedge_bundle.errors import BundleError, RunnerError
 from kedge_bundle.machine import first_gpu
 from kedge_bundle.manifest import Artifact
 from kedge_bundle.runtimes import is_installed, open_runtime
@@ -71,6 +72,9 @@ class Table:
         return "\n".join([f"### {self.title}", "", *cells, *(f"\n**{problem}**" for problem in self.problems)])
 
 
+Check = Callable[[], Table]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run every check and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -82,19 +86,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         bundles = [open_bundle(path) for path in flags.bundles]
     except BundleError as error:
         return _refuse(str(error), BUNDLE_REFUSED)
-    reason = why_no_gpu(bundles[0])
+    reason = why_no_gpu(next((bundle for bundle in bundles if _artifacts(bundle)), bundles[0]))
     if reason:
         return _refuse(f"no GPU can be used here, so nothing was checked: {reason}", NO_GPU)
-    tables = [environment(), parity(bundles)]
-    of_onnx = [(bundle, artifact) for bundle in bundles if (artifact := _onnx(bundle)) is not None]
-    tables += [speed(bundle, artifact, "gpu", flags.seconds) for bundle, artifact in of_onnx]
-    tables += [served(bundle, "gpu", flags.seconds) for bundle, _ in of_onnx]
-    tables += [hidden(bundle) for bundle, _ in of_onnx[:1]]
-    page = "\n\n".join(table.markdown() for table in tables)
-    print(page)
+    tables = []
+    for check in checks(bundles, flags.seconds):
+        tables.append(tried(check))
+        print(f"{tables[-1].markdown()}\n", flush=True)  # what is known now, whatever becomes of the rest
     if flags.write is not None:
-        write_page(flags.write, page)
+        write_page(flags.write, "\n\n".join(table.markdown() for table in tables))
     return NOT_AS_IT_MUST_BE if any(table.problems for table in tables) else OK
+
+
+def checks(bundles: Sequence[Bundle], seconds: float) -> list[Check]:
+    """Every check, in order."""
+    of_onnx = [(bundle, artifact) for bundle in bundles if (artifact := _onnx(bundle)) is not None]
+    return [
+        environment,
+        partial(parity, bundles),
+        *(partial(speed, bundle, artifact, "gpu", seconds) for bundle, artifact in of_onnx),
+        *(partial(served, bundle, "gpu", seconds) for bundle, _ in of_onnx),
+        *(partial(hidden, bundle) for bundle, _ in of_onnx[:1]),
+    ]
+
+
+def tried(check: Check) -> Table:
+    """What a check found; where it broke off, a table that says so."""
+    try:
+        return check()
+    except Exception as error:  # noqa: BLE001 (other checks are worth having, and this one is named)
+        text = f"{type(error).__name__}: {error}"
+        which = getattr(check, "func", check).__name__
+        return Table(f"{which}: broke off", ("check",), [(which,)], [f"{which} broke off: {text}"])
 
 
 def why_no_gpu(bundle: Bundle) -> str:
@@ -105,7 +128,7 @@ def why_no_gpu(bundle: Bundle) -> str:
     for artifact in _artifacts(bundle):
         try:
             open_runtime(bundle, artifact, WantedOptions(device="gpu").of(artifact)).close()
-        except (DeviceUnavailable, RuntimeMissing) as error:
+        except RunnerError as error:
             reasons.append(str(error))
         else:
             return ""
@@ -169,8 +192,13 @@ def speed(bundle: Bundle, artifact: Artifact, device: Device, seconds: float) ->
     for rows in _BATCHES if artifact.batch == "dynamic" and is_joinable(bundle.manifest.signature) else (0,):
         inputs = rows_of(bundle, rows)
         for word, wanted in ways(device, artifact).items():
-            sides = sides_of(bundle, artifact, wanted, inputs)
-            times = in_turn(sides, seconds)
+            try:
+                times = in_turn(sides_of(bundle, artifact, wanted, inputs), seconds)
+            except RunnerError as error:
+                table.rows.append((str(row_count(inputs)), f"Kedge's runtime, {word or 'float32'}", *["-"] * 4))
+                if not word:  # of the others nothing is promised; parity says what became of them
+                    table.problems.append(f"{_name(bundle)}: {artifact.name} cannot be timed: {error}")
+                continue
             bare = _rows_per_s(row_count(inputs), times["bare onnxruntime"])
             for side, seen in times.items():
                 rate = _rows_per_s(row_count(inputs), seen)
@@ -188,7 +216,11 @@ def served(bundle: Bundle, device: Device, seconds: float) -> Table:
     )
     flags = ("--format", "onnx", "--device", device, "--unproven-options", "warn")
     with server_of(bundle, *flags) as server:
-        port, loaded = server.event("serving")["grpc_port"], server.event("model_loaded")
+        try:
+            port, loaded = server.event("serving")["grpc_port"], server.event("model_loaded")
+        except ServerEnded as error:
+            table.problems.append(f"{_name(bundle)} is not served: {error}")
+            return table
         inputs = rows_of(bundle, 1 if is_joinable(bundle.manifest.signature) else 0)
         for callers in (1, _CALLERS):
             with Client(f"127.0.0.1:{port}") as client, ThreadPoolExecutor(callers) as threads:

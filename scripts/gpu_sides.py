@@ -76,6 +76,10 @@ def rows_of(bundle: Bundle, rows: int) -> Tensors:
     return {name: array[chosen] for name, array in golden.items()}
 
 
+class ServerEnded(RuntimeError):
+    """A `serve-model` that ended before it said what was waited for."""
+
+
 @dataclass
 class Server:
     """A `serve-model` whose log is read as it is asked for."""
@@ -83,15 +87,24 @@ class Server:
     process: subprocess.Popen[str]
 
     def event(self, *names: str) -> dict[str, Any]:
-        """The next event with one of these names; RuntimeError with the log where the server ends before it."""
+        """The next event with one of these names.
+
+        Raises:
+            ServerEnded: with its log; a server that says nothing of the kind for two minutes is ended.
+        """
         lines: list[str] = []
-        for line in self.process.stderr or ():
-            lines.append(line.rstrip())
-            with contextlib.suppress(ValueError):
-                event = json.loads(line)
-                if isinstance(event, dict) and event.get("event") in names:
-                    return event
-        raise RuntimeError("\n".join(["serve-model ended:", *lines[-10:]]))
+        too_late = threading.Timer(START_S, self.process.kill)
+        too_late.start()
+        try:
+            for line in self.process.stderr or ():
+                lines.append(line.rstrip())
+                with contextlib.suppress(ValueError):
+                    event = json.loads(line)
+                    if isinstance(event, dict) and event.get("event") in names:
+                        return event
+        finally:
+            too_late.cancel()
+        raise ServerEnded("\n".join(["serve-model ended:", *lines[-10:]]))
 
 
 @contextlib.contextmanager
@@ -104,12 +117,9 @@ def server_of(bundle: Bundle, *flags: str, environment: dict[str, str] | None = 
         stderr=subprocess.PIPE,
         text=True,
     )
-    too_late = threading.Timer(START_S, process.kill)
-    too_late.start()
     try:
         yield Server(process)
     finally:
-        too_late.cancel()
         process.terminate()
         process.communicate(timeout=START_S)
 

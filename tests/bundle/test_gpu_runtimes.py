@@ -1,5 +1,6 @@
 """The runtimes on a GPU, as far as that can be tried where there is none: see `tests/services/gpu_stand_in.py`."""
 
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -243,3 +244,20 @@ def test_tensorflows_session_is_asked_which_devices_it_has():
     found = [SimpleNamespace(name=f"/job:localhost/replica:0/task:0/device:{kind}:0") for kind in ("CPU", "GPU")]
     runtime._session = SimpleNamespace(list_devices=lambda: found)
     assert runtime._device_in_use() == "cuda:0"
+
+
+def test_a_scalar_stays_one(gpu: GpuStandIn, tmp_path: Path):
+    scalar = publish(identity(shape=()), tmp_path, "scalar")
+    answer = on_gpu(scalar).run({"x": np.array(2.5, np.float32)})["y"]
+    assert (answer.shape, float(answer)) == ((), 2.5)
+    assert gpu.bound == 1
+
+
+def test_what_onnxruntime_prints_of_libraries_that_do_not_load_is_no_output(
+    gpu: GpuStandIn, bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: sys.stdout.write("Failed to load libcudnn.so.9\n"))
+    assert on_gpu(bundle).device == "cuda:0"
+    assert gpu.bound == 0
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "Failed to load libcudnn.so.9\n")

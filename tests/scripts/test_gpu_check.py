@@ -5,12 +5,15 @@ import re
 import shutil
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from kedge_bundle.machine import Gpu
+from kedge_bundle.manifest import write_manifest
 from kedge_bundle.store import Bundle
 from tests.services.bundles import publish, two_output
 from tests.services.gpu_stand_in import CPU, TENSORRT, GpuStandIn, serve_model_with_gpu
@@ -171,3 +174,78 @@ def test_a_page_without_markers_is_refused(check: ModuleType, tmp_path: Path):
     with pytest.raises(ValueError, match="expected the markers"):
         check.write_page(page, "tables")
     assert page.read_text() == "nothing\n"
+
+
+@pytest.fixture
+def wrong(tmp_path: Path) -> Bundle:
+    """A bundle whose artifact does not answer as its golden answers say."""
+    model = two_output()
+    lying = replace(model, answer=lambda inputs: {name: array + 1 for name, array in model.answer(inputs).items()})
+    return publish(lying, tmp_path / "models", "wrong")
+
+
+@pytest.mark.usefixtures("gpu")
+def test_what_is_wrong_is_named_and_everything_else_is_still_looked_at(
+    check: ModuleType, bundle: Bundle, wrong: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    page = Path(shutil.copy(PAGE, tmp_path / "page.md"))
+    command = [str(wrong.directory), str(bundle.directory), "--seconds", "0.01", "--write", str(page)]
+    assert check.main(command) == 1
+    printed = capsys.readouterr().out
+    assert "**wrong/1: onnx is not proven: " in printed
+    assert "**wrong/1 is not served: serve-model ended:" in printed
+    assert re.search(r"\| 8 \| 1 \| [\d.]+ \| [\d.]+ \| \d+ \| cuda:0 \|", printed), "the other one is timed"
+    assert "### Where the GPU is hidden" in printed
+    assert printed.strip() in page.read_text("utf-8")
+
+
+def test_a_bundle_that_the_gpu_refuses_is_named_where_it_would_be_timed(
+    check: ModuleType, bundle: Bundle, gpu: GpuStandIn
+):
+    (artifact,) = bundle.manifest.artifacts
+    gpu.placed_on = CPU
+    table = check.speed(bundle, artifact, "gpu", seconds=0.003)
+    assert [row[2:] for row in table.rows] == [("-",) * 4] * 6
+    assert table.problems[0].startswith("two/1: onnx cannot be timed: the GPU was asked for")
+    assert len(table.problems) == 3  # one for each number of rows; of TF32 nothing is promised
+
+
+def test_tensorrt_that_takes_nothing_keeps_nothing_else_from_being_timed(
+    check: ModuleType, bundle: Bundle, gpu: GpuStandIn, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(check, "_has_tensorrt", lambda: True)
+    assert gpu.placed_on != TENSORRT
+    (artifact,) = bundle.manifest.artifacts
+    table = check.speed(bundle, artifact, "gpu", seconds=0.003)
+    assert [row[2] == "-" for row in table.rows] == [False, False, False, False, True] * 3
+    assert table.problems == []
+
+
+def test_a_check_that_breaks_off_is_named(check: ModuleType):
+    def parity() -> None:
+        raise RuntimeError("CUDA failure 719")
+
+    table = check.tried(parity)
+    assert table.problems == ["parity broke off: RuntimeError: CUDA failure 719"]
+
+
+@pytest.mark.usefixtures("gpu")
+def test_the_gpu_is_looked_for_with_a_bundle_that_can_run_there(check: ModuleType, bundle: Bundle, wrong: Bundle):
+    (artifact,) = wrong.manifest.artifacts
+    other = artifact.model_copy(update={"format": "tflite"})
+    write_manifest(wrong.directory, wrong.manifest.model_copy(update={"artifacts": (other,)}))
+    assert check.main([str(wrong.directory), str(bundle.directory), "--seconds", "0.01"]) == 0
+
+
+def test_a_server_is_given_time_to_begin_and_not_ended_afterwards(
+    check: ModuleType, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("gpu_sides.START_S", 5.0)
+    with check.server_of(bundle, "--device", "cpu") as server:
+        server.event("model_loaded")
+        time.sleep(6.0)
+        assert server.process.poll() is None
+        monkeypatch.setattr("gpu_sides.START_S", 0.2)
+        with pytest.raises(check.ServerEnded):
+            server.event("never said")
+        monkeypatch.setattr("gpu_sides.START_S", 5.0)

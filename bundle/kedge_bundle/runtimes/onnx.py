@@ -1,5 +1,7 @@
 """ONNX artifacts in onnxruntime, on the CPU, on CUDA, or on CUDA and TensorRT."""
 
+import contextlib
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any, ClassVar
@@ -143,7 +145,8 @@ class OnnxRuntime(Runtime):
         device, _, number = self.device.partition(":")
         binding = self._session.io_binding()
         for name, array in feeds.items():
-            value = onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), device, int(number))
+            laid_out = np.asarray(array, order="C")  # `ascontiguousarray` would make a vector of a scalar
+            value = onnxruntime.OrtValue.ortvalue_from_numpy(laid_out, device, int(number))
             binding.bind_ortvalue_input(name, value)
         for name in self._output_names:
             binding.bind_output(name, "cpu")
@@ -169,7 +172,8 @@ def _prepare_cuda() -> None:
             "the GPU was asked for, but this onnxruntime was built without CUDA; install kedge[onnx-gpu] instead of "
             "kedge[onnx]"
         )
-    onnxruntime.preload_dlls()
+    with contextlib.redirect_stdout(sys.stderr):  # it prints what does not load, where `--json` prints its document
+        onnxruntime.preload_dlls()
 
 
 def _to_onnx(array: NDArray[Any]) -> NDArray[Any]:
