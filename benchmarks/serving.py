@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results: list[Result] = []
     with tempfile.TemporaryDirectory(prefix="kedge-serving-") as scratch:
         rounds, requests = (1, _SHORT_REQUESTS) if flags.short else (flags.rounds, 0)
-        cache = flags.cache or Path(scratch, "cache")
+        cache = (flags.cache or Path(scratch, "cache")).resolve()  # peers are started in directories of their own
         for number, (measure, names) in enumerate(_MEASUREMENTS.items()):
             if not (chosen := figures & names):
                 continue

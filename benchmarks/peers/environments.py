@@ -22,7 +22,7 @@ def environment(peer: str, cache: Path) -> Path:
     Raises:
         PeerMissing: its packages cannot be installed.
     """
-    home = (cache / "peers" / peer).resolve()  # peers are started elsewhere
+    home = cache / "peers" / peer
     if (done := home / ".installed").exists():
         return home
     python = str(home / "bin" / "python")

@@ -174,6 +174,21 @@ def test_a_side_that_fails_is_named_and_its_figures_have_failed(
     assert "failed  Kedge: h2load ended with 1" in capsys.readouterr().out
 
 
+def test_peers_find_a_cache_that_was_given_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are started in directories of their own."""
+    caches: list[Path] = []
+
+    def measure(wanted: Wanted) -> Measured:
+        caches.append(wanted.cache)
+        return Measured((), ())
+
+    monkeypatch.setattr(serving, "_MEASUREMENTS", {measure: frozenset({"mlp"})})
+    monkeypatch.setattr(serving, "why_no_h2load", lambda: None)
+    monkeypatch.chdir(tmp_path)
+    assert serving.main(["--figures", "mlp", "--cache", "build/serving"]) == 0
+    assert caches == [tmp_path / "build" / "serving"]
+
+
 def test_an_unknown_peer_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         serving.main(["--peers", "torchserve"])

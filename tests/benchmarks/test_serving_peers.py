@@ -52,13 +52,6 @@ def test_a_peer_runs_only_where_it_is_asked_for(model: Model, tmp_path: Path) ->
         peer_call(stack, "kserve", model, wanted)
 
 
-def test_an_environment_is_found_from_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "cache" / "peers" / "kserve").mkdir(parents=True)
-    (tmp_path / "cache" / "peers" / "kserve" / ".installed").touch()
-    assert environment("kserve", Path("cache")) == tmp_path / "cache" / "peers" / "kserve"
-
-
 def test_a_peer_that_cannot_be_installed_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(environments.REQUIREMENTS, "kserve", ("./nowhere",))
     with pytest.raises(PeerMissing, match=r"not installed: .*nowhere"):
