@@ -17,12 +17,12 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from gpu_page import BEGIN, END, Table, write_page
 from gpu_sides import START_S, Device, ServerEnded, in_turn, own_environment, rows_of, server_of, sides_of, timed
 
 from kedge_bundle import __version__
@@ -40,36 +40,12 @@ from kedge_server.batches import is_joinable
 from kedge_server.client import Client
 
 OK, NOT_AS_IT_MUST_BE, NO_GPU, BUNDLE_REFUSED = 0, 1, 2, 3
-BEGIN, END = "<!-- gpu_check: begin -->", "<!-- gpu_check: end -->"
 VERIFY_MODEL = Path(sys.executable).with_name("verify-model")
 
 _BATCHES = (1, 8, 32)
 _CALLERS = 8
 _ON_GPU = ("onnx", "saved_model")
 """The formats whose runtimes Kedge runs on a GPU."""
-
-
-@dataclass
-class Table:
-    """What one check found.
-
-    Attributes:
-        title: what was looked at.
-        head: names of the columns.
-        rows: as many cells each.
-        problems: what is not as it must be, in sentences.
-    """
-
-    title: str
-    head: tuple[str, ...]
-    rows: list[tuple[str, ...]] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-
-    def markdown(self) -> str:
-        """The table as Markdown, with its title and its problems."""
-        lines = [self.head, tuple("---" for _ in self.head), *self.rows]
-        cells = ["| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines]
-        return "\n".join([f"### {self.title}", "", *cells, *(f"\n**{problem}**" for problem in self.problems)])
 
 
 Check = Callable[[], Table]
@@ -86,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         bundles = [open_bundle(path) for path in flags.bundles]
     except BundleError as error:
         return _refuse(str(error), BUNDLE_REFUSED)
-    reason = why_no_gpu(next((bundle for bundle in bundles if _artifacts(bundle)), bundles[0]))
+    reason = why_no_gpu(bundles)
     if reason:
         return _refuse(f"no GPU can be used here, so nothing was checked: {reason}", NO_GPU)
     tables = []
@@ -120,12 +96,13 @@ def tried(check: Check) -> Table:
         return Table(f"{which}: broke off", ("check",), [(which,)], [f"{which} broke off: {text}"])
 
 
-def why_no_gpu(bundle: Bundle) -> str:
-    """Why no runtime that is installed here gets a GPU; empty where one does."""
+def why_no_gpu(bundles: Sequence[Bundle]) -> str:
+    """Why no runtime that is installed here gets a GPU; empty where one does, with any of the bundles."""
     if first_gpu() is None:
         return "there is no libcuda.so.1, or it names no device"
-    reasons = [f"neither kedge[onnx-gpu] nor kedge[tensorflow-gpu] is installed for what {bundle.directory} holds"]
-    for artifact in _artifacts(bundle):
+    held = ", ".join(str(bundle.directory) for bundle in bundles)
+    reasons = [f"neither kedge[onnx-gpu] nor kedge[tensorflow-gpu] is installed for what {held} holds"]
+    for bundle, artifact in ((one, artifact) for one in bundles for artifact in _artifacts(one)):
         try:
             open_runtime(bundle, artifact, WantedOptions(device="gpu").of(artifact)).close()
         except RunnerError as error:
@@ -167,22 +144,14 @@ def parity(bundles: Sequence[Bundle]) -> Table:
     for bundle in bundles:
         for artifact in _artifacts(bundle):
             for word, wanted in ways("gpu", artifact).items():
-                outcome = verify_artifact(bundle, artifact, wanted.of(artifact), was_asked_for=True)
-                report = outcome.report
-                device, error = (report.device, f"{report.max_abs_error:.2e}") if report else ("-", "-")
-                table.rows.append(
-                    (
-                        _name(bundle),
-                        artifact.name,
-                        word or "float32",
-                        device,
-                        outcome.verdict,
-                        error,
-                        outcome.explanation,
-                    )
-                )
-                if not word and (report is None or not report.is_proven):
-                    table.problems.append(f"{_name(bundle)}: {artifact.name} is not proven: {outcome.explanation}")
+                what = (_name(bundle), artifact.name, word or "float32")
+                with table.naming(" ".join(what)):
+                    outcome = verify_artifact(bundle, artifact, wanted.of(artifact), was_asked_for=True)
+                    report = outcome.report
+                    device, error = (report.device, f"{report.max_abs_error:.2e}") if report else ("-", "-")
+                    table.rows.append((*what, device, outcome.verdict, error, outcome.explanation))
+                    if not word and (report is None or not report.is_proven):
+                        table.problems.append(f"{_name(bundle)}: {artifact.name} is not proven: {outcome.explanation}")
     return table
 
 
@@ -194,9 +163,10 @@ def speed(bundle: Bundle, artifact: Artifact, device: Device, seconds: float) ->
         for word, wanted in ways(device, artifact).items():
             try:
                 times = in_turn(sides_of(bundle, artifact, wanted, inputs), seconds)
-            except RunnerError as error:
+            except Exception as error:  # noqa: BLE001 (bare onnxruntime raises types of its own)
                 table.rows.append((str(row_count(inputs)), f"Kedge's runtime, {word or 'float32'}", *["-"] * 4))
-                if not word:  # of the others nothing is promised; parity says what became of them
+                # Of more than float32 nothing is promised; parity says what became of it.
+                if not word or not isinstance(error, RunnerError):
                     table.problems.append(f"{_name(bundle)}: {artifact.name} cannot be timed: {error}")
                 continue
             bare = _rows_per_s(row_count(inputs), times["bare onnxruntime"])
@@ -223,7 +193,11 @@ def served(bundle: Bundle, device: Device, seconds: float) -> Table:
             return table
         inputs = rows_of(bundle, 1 if is_joinable(bundle.manifest.signature) else 0)
         for callers in (1, _CALLERS):
-            with Client(f"127.0.0.1:{port}") as client, ThreadPoolExecutor(callers) as threads:
+            with (
+                table.naming(f"{_name(bundle)}: asking with {callers} at a time"),
+                Client(f"127.0.0.1:{port}") as client,
+                ThreadPoolExecutor(callers) as threads,
+            ):
 
                 def ask() -> object:
                     return client.predict(bundle.manifest.name, inputs, timeout_s=START_S)
@@ -232,9 +206,9 @@ def served(bundle: Bundle, device: Device, seconds: float) -> Table:
                 began = time.perf_counter()
                 each = list(threads.map(lambda _: timed(ask, seconds), range(callers)))
                 rate = sum(map(len, each)) / (time.perf_counter() - began)
-            seen = [one for times in each for one in times]
-            rows = str(row_count(inputs))
-            table.rows.append((str(callers), rows, *_percentiles(seen), f"{rate:.0f}", loaded["device"]))
+                seen = [one for times in each for one in times]
+                rows = str(row_count(inputs))
+                table.rows.append((str(callers), rows, *_percentiles(seen), f"{rate:.0f}", loaded["device"]))
     if (device == "gpu") != str(loaded["device"]).startswith("cuda"):
         table.problems.append(f"{_name(bundle)}: {device} was asked for, and serve-model runs on {loaded['device']}")
     return table
@@ -245,32 +219,21 @@ def hidden(bundle: Bundle) -> Table:
     table = Table("Where the GPU is hidden (`CUDA_VISIBLE_DEVICES=-1`)", ("command", "must", "did", "what it said"))
     environment = own_environment() | {"CUDA_VISIBLE_DEVICES": "-1"}
     verify = [VERIFY_MODEL, bundle.directory, "--format", "onnx", "--device", "gpu"]
-    done = subprocess.run(verify, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
-    said = next((line for line in done.stdout.splitlines() if line.startswith("onnx: ")), done.stderr.strip())
-    _must(table, "verify-model --device gpu", "end with 4", f"end with {done.returncode}", said)
-    with server_of(bundle, "--format", "onnx", "--device", "gpu", environment=environment) as server:
-        said = server.event("cannot_serve", "ready")
-        code = server.process.wait(START_S) if said["event"] == "cannot_serve" else None
-        _must(table, "serve-model --device gpu", "end with 4", f"end with {code}", str(said.get("error", "")))
-    with server_of(bundle, "--format", "onnx", "--device", "auto", environment=environment) as server:
-        said = server.event("model_loaded", "cannot_serve")
-        reason = str(said.get("no_gpu_because", ""))
-        did = f"serve on the {said.get('device')}" + (" and say why" if reason else "")
-        _must(table, "serve-model --device auto", "serve on the cpu and say why", did, reason)
+    with table.naming(command := "verify-model --device gpu"):
+        done = subprocess.run(verify, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+        said = next((line for line in done.stdout.splitlines() if line.startswith("onnx: ")), done.stderr.strip())
+        _must(table, command, "end with 4", f"end with {done.returncode}", said)
+    server = partial(server_of, bundle, "--format", "onnx", environment=environment)
+    with table.naming(command := "serve-model --device gpu"), server("--device", "gpu") as asked:
+        event = asked.event("cannot_serve", "ready")
+        code = asked.process.wait(START_S) if event["event"] == "cannot_serve" else None
+        _must(table, command, "end with 4", f"end with {code}", str(event.get("error", "")))
+    with table.naming(command := "serve-model --device auto"), server("--device", "auto") as asked:
+        event = asked.event("model_loaded", "cannot_serve")
+        reason = str(event.get("no_gpu_because", ""))
+        did = f"serve on the {event.get('device')}" + (" and say why" if reason else "")
+        _must(table, command, "serve on the cpu and say why", did, reason)
     return table
-
-
-def write_page(path: Path, page: str) -> None:
-    """Put the tables between the markers of a page.
-
-    Raises:
-        ValueError: the page has no markers.
-    """
-    text = path.read_text("utf-8")
-    pattern = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
-    if not pattern.search(text):
-        raise ValueError(f"{path}: expected the markers {BEGIN} and {END}")
-    path.write_text(pattern.sub(lambda _: f"{BEGIN}\n{page}\n{END}", text), "utf-8")
 
 
 def _must(table: Table, command: str, must: str, did: str, said: str) -> None:

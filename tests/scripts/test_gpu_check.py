@@ -10,12 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from kedge_bundle.machine import Gpu
 from kedge_bundle.manifest import write_manifest
 from kedge_bundle.store import Bundle
-from tests.services.bundles import publish, two_output
+from tests.services.bundles import TinyModel, identity, publish, two_output
 from tests.services.gpu_stand_in import CPU, TENSORRT, GpuStandIn, serve_model_with_gpu
 
 ROOT = Path(__file__).parents[2]
@@ -221,6 +223,49 @@ def test_tensorrt_that_takes_nothing_keeps_nothing_else_from_being_timed(
     assert table.problems == []
 
 
+@pytest.fixture
+def eight_rows_only(tmp_path: Path) -> Bundle:
+    """A bundle that says it takes any number of rows and takes eight: fewer it answers with eight, more it refuses."""
+    nodes = [helper.make_node("Add", ["x", "ones"], ["y"])]
+    ones = helper.make_tensor("ones", TensorProto.FLOAT, [8, 4], np.ones(32, np.float32))
+    golden = {"x": np.zeros((8, 4), np.float32)}
+    model = TinyModel(identity().signature, nodes, lambda inputs: {"y": inputs["x"] + 1}, golden, (ones,))
+    return publish(model, tmp_path / "models", "eight")
+
+
+def test_a_run_that_fails_is_named_and_the_others_are_timed(check: ModuleType, eight_rows_only: Bundle):
+    (artifact,) = eight_rows_only.manifest.artifacts
+    table = check.speed(eight_rows_only, artifact, "cpu", seconds=0.003)
+    assert [(row[0], row[2] == "-") for row in table.rows] == [("1", True), ("8", False), ("8", False), ("32", True)]
+    fewer, more = table.problems
+    assert fewer == "eight/1: onnx cannot be timed: the output 'y' came with shape (8, 4) for 1 rows"
+    assert more.startswith("eight/1: onnx cannot be timed: [ONNXRuntimeError] : 1 : FAIL"), "bare onnxruntime says it"
+
+
+def test_a_server_that_says_nothing_is_named_beside_what_else_was_looked_at(
+    check: ModuleType, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("gpu_sides.SERVE_MODEL", shutil.which("false"))
+    table = check.hidden(bundle)
+    assert [row[0] for row in table.rows] == ["verify-model --device gpu"]
+    assert table.problems == [
+        f"serve-model --device {device} broke off: ServerEnded: serve-model ended:" for device in ("gpu", "auto")
+    ]
+
+
+def test_what_breaks_off_within_a_check_keeps_its_other_rows(check: ModuleType):
+    table = check.Table("Parity", ("model",), [("two/1",)])
+    with table.naming("three/1 onnx float32"):
+        raise RuntimeError("CUDA failure 719")
+    assert table.rows == [("two/1",)]
+    assert table.problems == ["three/1 onnx float32 broke off: RuntimeError: CUDA failure 719"]
+
+
+def test_a_message_of_several_lines_breaks_no_cell_and_no_problem(check: ModuleType):
+    table = check.Table("Parity", ("why",), [("no kernel\nfor | it\n",)], ["serve-model ended:\n\n{}\n"])
+    assert table.markdown().splitlines()[-3:] == [r"| no kernel for \| it |", "", "**serve-model ended: {}**"]
+
+
 def test_a_check_that_breaks_off_is_named(check: ModuleType):
     def parity() -> None:
         raise RuntimeError("CUDA failure 719")
@@ -237,15 +282,29 @@ def test_the_gpu_is_looked_for_with_a_bundle_that_can_run_there(check: ModuleTyp
     assert check.main([str(wrong.directory), str(bundle.directory), "--seconds", "0.01"]) == 0
 
 
-def test_a_server_is_given_time_to_begin_and_not_ended_afterwards(
+def test_a_first_bundle_that_the_gpu_refuses_does_not_mean_that_there_is_none(
+    check: ModuleType, bundle: Bundle, wrong: Bundle, gpu: GpuStandIn
+):
+    (wrong.directory / "model.onnx").write_bytes(b"not a model")
+    assert check.why_no_gpu([wrong, bundle]) == ""
+    gpu.placed_on = CPU
+    assert "runs every node of model.onnx on the CPU" in check.why_no_gpu([wrong, bundle])
+
+
+def test_only_waiting_for_what_a_server_says_has_an_end(
     check: ModuleType, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("gpu_sides.START_S", 5.0)
+    def may_wait(seconds: float) -> None:
+        monkeypatch.setattr("gpu_sides.START_S", seconds)
+
+    may_wait(0.2)
     with check.server_of(bundle, "--device", "cpu") as server:
+        may_wait(60.0)
         server.event("model_loaded")
-        time.sleep(6.0)
+        may_wait(2.0)
+        server.event("ready")
+        time.sleep(2.5)
         assert server.process.poll() is None
-        monkeypatch.setattr("gpu_sides.START_S", 0.2)
         with pytest.raises(check.ServerEnded):
             server.event("never said")
-        monkeypatch.setattr("gpu_sides.START_S", 5.0)
+        may_wait(60.0)  # for its end

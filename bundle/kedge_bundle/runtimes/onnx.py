@@ -172,7 +172,9 @@ def _prepare_cuda() -> None:
             "the GPU was asked for, but this onnxruntime was built without CUDA; install kedge[onnx-gpu] instead of "
             "kedge[onnx]"
         )
-    with contextlib.redirect_stdout(sys.stderr):  # it prints what does not load, where `--json` prints its document
+    # It prints what does not load, where `--json` prints its document. This moves the standard output of every thread,
+    # and two that load at once may leave it moved: only a server has such threads, and it says nothing there.
+    with contextlib.redirect_stdout(sys.stderr):
         onnxruntime.preload_dlls()
 
 

@@ -5,7 +5,6 @@ from typing import ClassVar
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
-from numpy.typing import NDArray
 
 from kedge_bundle.cases import as_tensor
 from kedge_bundle.errors import ArtifactUnloadable, DeviceUnavailable
@@ -36,10 +35,6 @@ class TfliteRuntime(Runtime):
         self.device = "cpu"
 
     def _run(self, inputs: Tensors) -> Tensors:
-        answers = self._runner(**{self.artifact.inputs[name]: _to_tflite(array) for name, array in inputs.items()})
+        # Strings go in as they are: numpy's fixed-width bytes would lose the zero bytes that a string ends with.
+        answers = self._runner(**{self.artifact.inputs[name]: array for name, array in inputs.items()})
         return {name: as_tensor(np.asarray(answers[own])) for name, own in self.artifact.outputs.items()}
-
-
-def _to_tflite(array: NDArray[np.generic]) -> NDArray[np.generic]:
-    """Strings travel into LiteRT as fixed-width bytes."""
-    return array.astype(np.bytes_) if array.dtype == object else array
