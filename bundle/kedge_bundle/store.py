@@ -17,6 +17,7 @@ from kedge_bundle.judge import Judge
 from kedge_bundle.manifest import (
     FILE_NAME,
     HIGHEST_VERSION,
+    MODEL_NAME,
     Artifact,
     File,
     Manifest,
@@ -178,13 +179,14 @@ def models(repository: Path) -> dict[str, list[tuple[int, Path]]]:
     """The models of a repository and the directories of their versions, lowest first. Nothing is opened.
 
     A model whose directory cannot be listed stands there as the version `UNLISTED`: opening it says what is wrong, and
-    the models beside it are still served.
+    the models beside it are still served. What cannot be listed and is no model by its name, a disk's `lost+found`, is
+    passed over, and so are names that no caller could send.
 
     Raises:
         BundleUnreadable: the repository is no directory or cannot be listed.
     """
     try:
-        directories = sorted(path for path in repository.iterdir() if path.is_dir() and not path.name.startswith("."))
+        directories = sorted(path for path in repository.iterdir() if _may_be_model(path.name) and _is_directory(path))
     except OSError as error:
         raise BundleUnreadable(f"{repository}: cannot be listed: {error.strerror}") from error
     return {path.name: found for path in directories if (found := _versions_or_unlisted(path))}
@@ -194,7 +196,7 @@ def _versions_or_unlisted(parent: Path) -> list[tuple[int, Path]]:
     try:
         return versions(parent)
     except OSError:
-        return [(UNLISTED, parent)]
+        return [(UNLISTED, parent)] if MODEL_NAME.fullmatch(parent.name) else []
 
 
 def is_bundle(directory: Path) -> bool:
@@ -203,7 +205,20 @@ def is_bundle(directory: Path) -> bool:
 
 
 def _is_version(path: Path) -> bool:
-    return _is_version_name(path.name) and path.is_dir()
+    return _is_version_name(path.name) and _is_directory(path)
+
+
+def _is_directory(path: Path) -> bool:
+    """Whether this is a directory, or cannot be looked at: opening it will say why."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return True
+
+
+def _may_be_model(name: str) -> bool:
+    """Whether a directory of this name is looked into: hidden ones are not, nor those whose names are no text."""
+    return not name.startswith(".") and name.encode("utf-8", "replace") == os.fsencode(name)
 
 
 def _is_version_name(name: str) -> bool:

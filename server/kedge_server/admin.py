@@ -64,7 +64,7 @@ class Admin:
             ModelNotFound: the repository has no such model.
             NotLoaded: a version that is wanted cannot be served; what has been answering still is.
         """
-        self.check_allowed()
+        await self._begin()
         await self._check_known([name])
         _log.info("asked_to_load", model=name)
         self._reconciler.wish_loaded(name)
@@ -77,7 +77,7 @@ class Admin:
             NotAllowed: there are no operators.
             ModelNotFound: no version of such a model is known.
         """
-        self.check_allowed()
+        await self._begin()
         if not self._models.versions(name):
             raise ModelNotFound(f"model '{shown(name)}' is not here")
         _log.info("asked_to_unload", model=name)
@@ -94,7 +94,7 @@ class Admin:
             ModelNotFound: the repository has no such model; nothing is changed.
             NotLoaded: a version that is wanted cannot be served, or a label's version is not there.
         """
-        self.check_allowed()
+        await self._begin()
         await self._check_known(list(requests))
         here = self._reconciler.repository
         violations = [
@@ -111,6 +111,15 @@ class Admin:
         self._reconciler.wish_only({name: request.wish for name, request in requests.items()})
         await self._bring_about(list(requests))
 
+    async def _begin(self) -> None:
+        """Let operators do something, once the server has loaded what it found at its start.
+
+        Raises:
+            NotAllowed: there are no operators.
+        """
+        self.check_allowed()
+        await self._reconciler.has_started.wait()
+
     async def _check_known(self, names: list[str]) -> None:
         sight = await self._reconciler.look()
         unknown = [name for name in names if name not in sight.places and not self._models.versions(name)]
@@ -126,6 +135,9 @@ class Admin:
             f"model '{model.name}' version {model.version}: {model.reason}"
             for model in self._models.entries()
             if model.name in names and model.state == "failed"
+        ]
+        faults += [
+            f"model '{name}' has no version {version}" for name in names for version in self._reconciler.missing(name)
         ]
         faults += [
             f"label '{label}' of model '{name}' waits for version {version}, which is not ready"

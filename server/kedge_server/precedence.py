@@ -40,19 +40,19 @@ def polite() -> Iterator[None]:
     For gRPC's: they wake up a dozen times for a request, and each time, what the event loop does or a model computes
     would go on with cold caches.
     """
-    if sys.platform != "linux" or os.sched_getscheduler(0) != os.SCHED_OTHER:  # somebody has chosen already
-        yield
-        return
-    try:
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    except OSError as error:
-        _tell(error)
-        yield
-        return
+    is_polite = False
+    if sys.platform == "linux":
+        try:
+            if os.sched_getscheduler(0) == os.SCHED_OTHER:  # else somebody has chosen already
+                os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+                is_polite = True
+        except OSError as error:
+            _tell(error)
     try:
         yield
     finally:
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        if is_polite:
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def _tell(error: OSError) -> None:

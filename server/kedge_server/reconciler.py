@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import structlog
 
 from kedge_bundle.errors import BundleError
+from kedge_bundle.store import UNLISTED
 from kedge_server.aside import aside
 from kedge_server.lifecycle import Lifecycle
 from kedge_server.loading import Place
@@ -75,7 +76,7 @@ class Reconciler:
         self._tried: dict[Place, FilesPrint] = {}
         self._still: dict[Place, tuple[FilesPrint, float]] = {}
         self.is_settled = True
-        self._is_started = False
+        self.has_started = asyncio.Event()
 
     def first_places(self) -> list[Place]:
         """What to load before the server is ready.
@@ -92,7 +93,7 @@ class Reconciler:
     async def finish_start(self) -> None:
         """Load what takes the place of versions that could not be loaded, and let labels name their versions."""
         await self.bring_about()
-        self._is_started = True
+        self.has_started.set()
 
     async def bring_about(self, at_once: Collection[str] = ()) -> Sight:
         """One round: load, retire and name until nothing is left to do.
@@ -149,6 +150,13 @@ class Reconciler:
         labels = self._file_labels.get(name, labels_of(name, self._labels))
         return Wish((own.policy if own else None) or self._policy, labels)
 
+    def missing(self, name: str) -> tuple[int, ...]:
+        """Versions that an operator asked for by their numbers and that are not there."""
+        own = self._wishes.get(name) if self._wishes is not None else None
+        asked = own.policy.specific if own is not None and own.policy is not None else ()
+        known = {model.version for model in self._models.versions(name)}
+        return tuple(version for version in asked if version not in known)
+
     async def look(self) -> Sight:
         """What there is; where the repository is gone, a sight without identity, in which nothing is missed."""
         try:
@@ -157,7 +165,7 @@ class Reconciler:
             if self._is_news("repository", "gone"):
                 _log.warning("repository_gone", error=str(error), effect="what is loaded goes on answering")
             return NOTHING
-        if self._is_news("repository", "there") and self._is_started:
+        if self._is_news("repository", "there") and self.has_started.is_set():
             _log.info("repository_there", path=str(self.repository.path))
         self._take_labels(sight)
         return sight
@@ -185,7 +193,7 @@ class Reconciler:
     def _apply(self, name: str, steps: Plan, *, is_lost: bool) -> None:
         known = self._models.versions(name)
         # While it starts, a version gives its place to another when that is ready: nobody may see none missing between.
-        has_another = self._is_started or any(model.state == "ready" for model in known)
+        has_another = self.has_started.is_set() or any(model.state == "ready" for model in known)
         for model in known:
             if model.version in steps.retire:
                 self._lifecycle.retire(model)
@@ -204,7 +212,9 @@ class Reconciler:
 
     def _take_labels(self, sight: Sight) -> None:
         """Read each model's labels; where they cannot be read they stay as they were."""
-        for name in sight.places:
+        for name, found in sight.places.items():
+            if UNLISTED in found:
+                continue
             read = sight.labels.get(name)
             if read is None:
                 self._file_labels.pop(name, None)
@@ -237,7 +247,7 @@ class Reconciler:
         fit = [
             place
             for place in load
-            if not self._is_started or place.name in at_once or now >= self._still[place][1] + SETTLED_S
+            if not self.has_started.is_set() or place.name in at_once or now >= self._still[place][1] + SETTLED_S
         ]
         self.is_settled = len(fit) == len(load)
         return fit[0] if fit else None
@@ -247,7 +257,7 @@ class Reconciler:
         known = self._models.versions(place.name)
         if any(model.is_needed for model in known if model.version == place.version):
             return True
-        return not self._is_started and all(model.state != "ready" for model in known)
+        return not self.has_started.is_set() and all(model.state != "ready" for model in known)
 
     def _is_news(self, about: str, what: object) -> bool:
         """Whether something is otherwise than when it was last told."""

@@ -68,12 +68,12 @@ class Repository:
         Raises:
             BundleUnreadable: there is nothing, or nothing that looks like any of the three.
         """
-        directory = self.path.resolve()
-        if not directory.is_dir():
-            raise BundleUnreadable(
-                f"{self.path}: no such directory; expected a repository of models, a model, or a bundle"
-            )
         try:
+            directory = self.path.resolve()
+            if not directory.is_dir():
+                raise BundleUnreadable(
+                    f"{self.path}: no such directory; expected a repository of models, a model, or a bundle"
+                )
             status = directory.stat()
             found = self._list(directory)
             labels = {
@@ -85,6 +85,8 @@ class Repository:
             }
         except OSError as error:
             raise BundleUnreadable(f"{error.filename}: cannot be read: {error.strerror}") from error
+        except RuntimeError as error:  # so says `resolve`
+            raise BundleUnreadable(f"{self.path}: its symbolic links lead in a circle") from error
         if not found:
             raise BundleUnreadable(
                 f"{self.path}: no bundle in here; expected <name>/<version>/manifest.json, as export-model writes it"

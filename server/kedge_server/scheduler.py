@@ -195,7 +195,13 @@ class Scheduler:
 
     def _run_here(self) -> None:
         """Run what has gathered, and stop doing so here where it keeps holding the loop up."""
-        jobs, self._here = [job for job in self._here if job.is_wanted], []
+        here, self._here = self._here, []
+        jobs: list[Job[object]] = []
+        for job in here:
+            if job.is_wanted:
+                jobs.append(job)
+            else:  # cancelled, or late; no timer would say so
+                job.fail(DeadlinePassed("the deadline passed before the model ran"))
         for batch in batched(jobs, self._limits):
             finished = _Finished()
             self._run(self._runtimes[0], batch, finished)
@@ -267,6 +273,8 @@ class Scheduler:
             for job in jobs:
                 if job.is_wanted:
                     self._run(runtime, [job], finished)
+                else:
+                    finished.errors.append((job, DeadlinePassed("the deadline passed while the model ran")))
             return
         ran = time.perf_counter()
         finished.runs.append(Run(rows, ran - started, is_ok=True))

@@ -173,6 +173,37 @@ def test_a_directory_that_may_not_be_read_ends_with_3(own_models: Path, place: s
     assert "Traceback" not in done.stderr
 
 
+def test_a_repository_in_a_directory_that_may_not_be_entered_ends_with_3(own_models: Path):
+    own_models.parent.chmod(0)
+    command = [*as_anybody(), str(COMMAND), str(own_models), "--grpc-address", "127.0.0.1:0"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=clean_environment())
+    own_models.parent.chmod(0o755)
+    assert done.returncode == 3, done.stderr
+    assert f"{own_models}: cannot be read: Permission denied" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_may_not_be_looked_at_is_named_where_it_may_be_a_model_and_the_others_serve(
+    own_models: Path, tmp_path: Path
+):
+    closed = tmp_path / "closed"
+    (closed / "linked").mkdir(parents=True)
+    (own_models / "linked").symlink_to(closed / "linked")
+    (own_models / "lost+found").mkdir(mode=0)
+    closed.chmod(0)
+    command = tmp_path / "serve-model"
+    command.write_text(f'#!/bin/sh\nexec {" ".join(as_anybody())} {COMMAND} "$@"\n')
+    command.chmod(0o755)
+    try:
+        with running_server(own_models, "--required-models", "two", command=command) as server:
+            failed = {event["model"] for event in server.log() if event["event"] == "model_failed"}
+            assert failed == {"linked"}
+            with Client(server.grpc) as client:
+                assert client.predict("two", {"a": np.ones((1, 3), np.float32), "b": np.ones((1, 3), np.float32)})
+    finally:
+        closed.chmod(0o755)
+
+
 def test_a_model_directory_that_may_not_be_listed_is_named_and_the_others_serve(own_models: Path, tmp_path: Path):
     (own_models / "two").chmod(0)
     command = tmp_path / "serve-model"

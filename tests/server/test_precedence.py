@@ -36,6 +36,16 @@ def test_a_thread_goes_behind_with_those_that_it_begins_and_nobody_else():
     assert turn() == (policy, nice)
 
 
+def test_where_nobody_may_ask_how_threads_are_scheduled_they_are_alike(monkeypatch: pytest.MonkeyPatch):
+    def refused(_: int) -> int:
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(os, "sched_getscheduler", refused)
+    with capture_logs() as log, polite():
+        assert in_a_thread(lambda: (0, os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))) == (0, 0)
+    assert [event["event"] for event in log] == ["no_precedence"]
+
+
 def test_a_thread_that_stands_last_stays_there():
     def work() -> Turn:
         go_behind(15)

@@ -77,3 +77,25 @@ def test_models_that_no_operator_named_stay_unloaded_when_new_versions_come(path
         await shop.lifecycle.close()
 
     asyncio.run(story())
+
+
+def test_labels_stay_while_the_directory_of_their_model_cannot_be_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async def story() -> None:
+        for _ in range(2):
+            publish(identity(), tmp_path, "m")
+        (tmp_path / "m" / "labels.json").write_text('{"stable": 1}')
+        shop = Shop(tmp_path)
+        await shop.start()
+        assert shop.models.labels("m") == {"stable": 1}
+
+        def refused(_: Path) -> list[tuple[int, Path]]:
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr("kedge_bundle.store.versions", refused)
+        await shop.reconciler.bring_about()
+        assert shop.models.labels("m") == {"stable": 1}
+        await shop.lifecycle.close()
+
+    asyncio.run(story())

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -31,6 +32,18 @@ def test_a_repository_a_model_and_a_bundle_are_told_apart(repository: Path):
     assert places(repository) == [("identity", 1), ("two", 1), ("two", 2)]
     assert places(repository / "two") == [("two", 1), ("two", 2)]
     assert places(repository / "two" / "2") == [("two", 2)]
+
+
+def test_links_that_lead_in_a_circle_are_a_sentence(tmp_path: Path):
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    with pytest.raises(BundleUnreadable, match="links lead in a circle"):
+        places(tmp_path / "a")
+
+
+def test_a_name_that_is_no_text_is_no_model(repository: Path):
+    Path(os.fsdecode(os.fsencode(repository) + b"/caf\xe9/1")).mkdir(parents=True)
+    assert places(repository) == [("identity", 1), ("two", 1), ("two", 2)]
 
 
 def test_the_place_may_be_named_from_inside_of_it(repository: Path, monkeypatch: pytest.MonkeyPatch):

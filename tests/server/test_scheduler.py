@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kedge_bundle.errors import RunFailed
 from kedge_bundle.runtimes.onnx import OnnxRuntime
 from kedge_bundle.signature import Tensors
 from kedge_bundle.store import Bundle
@@ -206,6 +207,42 @@ def test_a_job_cancelled_during_its_run_harms_nobody(bundles: Bundles):
         assert (await bench.run(slow_rows(1))).shape == (1, 1024)
 
     play(bundles["slow"], story, WHOLE)
+
+
+def test_a_job_whose_deadline_passes_before_the_loop_comes_to_it_is_told_so(bundles: Bundles):
+    async def story(bench: Bench) -> None:
+        late = asyncio.ensure_future(bench.run(np.ones((1, 4), np.float32), deadline=time.monotonic() + 0.005))
+        other = asyncio.ensure_future(bench.run(np.ones((1, 4), np.float32)))
+        await asyncio.sleep(0)
+        time.sleep(0.01)  # noqa: ASYNC251 (the loop is busy)
+        with pytest.raises(DeadlinePassed, match="before the model ran"):
+            await asyncio.wait_for(late, 5)
+        assert (await other).tolist() == [[1] * 4]
+        assert [run.rows for run in bench.runs] == [1]
+
+    play(bundles["identity"], story, is_quick=True)
+
+
+def test_a_job_whose_deadline_passes_in_a_batch_that_fails_is_told_so(
+    bundles: Bundles, monkeypatch: pytest.MonkeyPatch
+):
+    async def story(bench: Bench) -> None:
+        run = OnnxRuntime.run
+
+        def failing(runtime: OnnxRuntime, inputs: Tensors) -> Tensors:
+            if len(inputs["x"]) > 1:
+                time.sleep(0.03)
+                raise RunFailed("too many")
+            return run(runtime, inputs)
+
+        monkeypatch.setattr(OnnxRuntime, "run", failing)
+        late = asyncio.ensure_future(bench.run(np.ones((1, 4), np.float32), deadline=time.monotonic() + 0.02))
+        other = asyncio.ensure_future(bench.run(np.ones((1, 4), np.float32)))
+        with pytest.raises(DeadlinePassed, match="while the model ran"):
+            await asyncio.wait_for(late, 5)
+        assert (await other).tolist() == [[1] * 4]
+
+    play(bundles["identity"], story, is_quick=True)
 
 
 def test_a_full_queue_refuses_and_says_when_to_come_back(bundles: Bundles):

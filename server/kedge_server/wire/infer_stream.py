@@ -50,6 +50,8 @@ class InferStream:
         asked = dict(context.invocation_metadata() or ())
         self._is_ordered = asked.get(ORDER_KEY) != ANY_ORDER
         self._is_immediate = False
+        self._is_asking = False
+        self._is_ending = False
         self._waiting: set[asyncio.Task[Answered]] = set()
         self._writing: _Writing = asyncio.Queue()
         self._nothing_waits = asyncio.Event()
@@ -65,6 +67,9 @@ class InferStream:
         try:
             await asyncio.wait({reading, writing, watching}, return_when=asyncio.FIRST_COMPLETED)
             is_cut = watching.done()
+            self._is_ending = True
+            if is_cut and not self._is_asking:  # what was read is answered, also what waits for room
+                await asyncio.wait({reading, writing}, return_when=asyncio.FIRST_COMPLETED)
             reading.cancel()
             await asyncio.wait({reading, *self._waiting})
             self._writing.put_nowait(None)
@@ -80,7 +85,7 @@ class InferStream:
 
     async def _read(self, room: StreamRoom) -> None:
         """Answer each request as it comes: at once where its model needs no waiting, else beside the others."""
-        while isinstance(data := await self._context.read(), bytes):  # else the end of the stream
+        while not self._is_ending and (data := await self._next()) is not None:
             if self._is_immediate:
                 await self._nothing_waits.wait()
                 answered = await self._answer(data)
@@ -96,6 +101,13 @@ class InferStream:
             else:
                 task.add_done_callback(self._writing.put_nowait)
             task.add_done_callback(self._note_kind)
+
+    async def _next(self) -> bytes | None:
+        """The next request; None at the end of the stream."""
+        self._is_asking = True
+        data: object = await self._context.read()
+        self._is_asking = False
+        return data if isinstance(data, bytes) else None
 
     async def _write(self, room: StreamRoom) -> None:
         while (task := await self._writing.get()) is not None:

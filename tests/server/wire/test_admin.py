@@ -260,6 +260,36 @@ def test_a_configuration_whose_version_is_not_there_says_so_and_the_old_one_answ
         assert operator.version() == 2
 
 
+def test_a_configuration_of_a_version_that_is_not_there_says_so(repository: Path):
+    with operating(repository) as operator:
+        assert told(operator.reload(config("two", specific(9)))) == (
+            "FAILED_PRECONDITION",
+            "model 'two' has no version 9",
+        )
+        assert operator.version() == 2
+
+
+def test_what_operators_ask_while_the_server_starts_is_done_when_it_has(tmp_path: Path):
+    publish(slow_matmul(), tmp_path, "slow")
+    flags = ("--watch", "off", "--allow-admin", "on", "--tune", "full")
+    for call in (UNLOAD, LOAD):
+        message = {
+            UNLOAD: oip.RepositoryModelUnloadRequest(model_name="slow"),
+            LOAD: oip.RepositoryModelLoadRequest(model_name="slow"),
+        }[call]
+        with (
+            running_server(tmp_path, *flags, wait_ready=False) as server,
+            grpc.insecure_channel(server.grpc) as channel,
+        ):
+            assert not any(event["event"] == "model_loaded" for event in server.log())
+            channel.unary_unary(call)(message.SerializeToString(), timeout=60, wait_for_ready=True)
+            assert server.event("model_loaded")
+            operator = Operator(server, Caller(channel), Client(server.grpc))
+            assert (operator.index().get("slow/1") == "READY") is (call == LOAD)
+            operator.client.close()
+            assert server.stop() == 0
+
+
 def test_a_caller_that_goes_away_leaves_no_version_half_loaded(repository: Path):
     with operating(repository, "--max-batch-rows", "512") as operator:
         publish(slow_matmul(), repository, "slow")

@@ -1,5 +1,6 @@
 """ModelStreamInfer on a real server: many requests on one stream."""
 
+import asyncio
 import queue
 import signal
 import threading
@@ -10,7 +11,10 @@ import grpc
 import numpy as np
 import pytest
 
+from kedge_server.models import ModelTable
 from kedge_server.pb.open_inference_pb2 import ModelInferRequest, ModelStreamInferResponse
+from kedge_server.wire.infer_stream import Answered, InferStream
+from kedge_server.wire.stream_room import StreamRooms
 from tests.server.wire.served import OPEN_INFERENCE, TIMEOUT_S
 from tests.services.bundles import identity, publish
 from tests.services.server_process import ServerProcess, running_server
@@ -170,3 +174,54 @@ def test_a_stream_ends_when_the_server_drains_and_what_was_read_is_answered(tmp_
         assert ended.value.code() == grpc.StatusCode.UNAVAILABLE
         held.put(None)
         assert server.wait() == 0
+
+
+class Connection:
+    """What a stream sees of its call: requests that are there already, and answers that are taken at once."""
+
+    def __init__(self, requests: int) -> None:
+        self.asked = [str(number).encode() for number in range(requests)]
+        self.answers: list[bytes] = []
+        self.code: grpc.StatusCode | None = None
+
+    def peer(self) -> str:
+        return "ipv4:127.0.0.1:1"
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        return ()
+
+    async def read(self) -> bytes:
+        if not self.asked:
+            await asyncio.Event().wait()
+        return self.asked.pop(0)
+
+    async def write(self, data: bytes) -> None:
+        self.answers.append(data)
+
+    async def abort(self, code: grpc.StatusCode, _: str) -> None:
+        self.code = code
+
+
+@pytest.mark.parametrize("read", [17, 1], ids=["one waits for room", "one is answered at once"])
+def test_what_was_read_when_the_server_drains_is_answered(read: int):
+    async def story() -> Connection:
+        models, connection, may_answer = ModelTable(), Connection(40), asyncio.Event()
+
+        async def answer(data: bytes) -> Answered:
+            await may_answer.wait()
+            return Answered(data, is_immediate=False)
+
+        stream = InferStream(answer, models, connection, StreamRooms(1 << 20))  # type: ignore[arg-type]  # is enough of one
+        stream._is_immediate = read == 1
+        running = asyncio.ensure_future(stream.run())
+        await asyncio.sleep(0.05)
+        assert len(connection.asked) == 40 - read
+        models.set_draining()
+        await asyncio.sleep(0.01)
+        may_answer.set()
+        await asyncio.wait_for(running, 5)
+        return connection
+
+    connection = asyncio.run(story())
+    assert connection.answers == [str(number).encode() for number in range(read)]
+    assert connection.code == grpc.StatusCode.UNAVAILABLE
