@@ -1,5 +1,8 @@
+import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -128,3 +131,16 @@ def test_onnxruntime_reports_to_nobody(bundle: Bundle, tmp_path: Path):
     )
     assert done.returncode == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_threads_that_load_at_once_import_one_after_the_other(monkeypatch: pytest.MonkeyPatch):
+    """What an import sets in the environment is everybody's."""
+    monkeypatch.delenv("TF_USE_LEGACY_KERAS", raising=False)
+
+    def slow(_: str) -> None:
+        time.sleep(0.05)
+
+    monkeypatch.setattr("kedge_bundle.runtimes.import_module", slow)
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(lambda number: (time.sleep(0.02 * number), is_installed("onnx"))[1], range(4)))
+    assert "TF_USE_LEGACY_KERAS" not in os.environ

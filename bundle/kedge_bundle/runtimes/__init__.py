@@ -1,6 +1,7 @@
 """The runtimes that run artifacts. Each is imported when it is chosen, never before."""
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -19,6 +20,7 @@ _RUNTIMES: dict[FormatName, tuple[str, str, str]] = {
 }
 
 _LEGACY_KERAS = "TF_USE_LEGACY_KERAS"
+_IMPORTING = threading.Lock()
 
 
 def open_runtime(bundle: Bundle, artifact: Artifact, options: RuntimeOptions | None = None) -> Runtime:
@@ -62,7 +64,7 @@ def _import(format_name: FormatName) -> ModuleType:
     customer's robot reports to nobody; who wants it sets the variable.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    with _without_keras():
+    with _IMPORTING, _without_keras():  # a server loads in several threads, and the environment is everybody's
         return import_module(_RUNTIMES[format_name][0])
 
 
