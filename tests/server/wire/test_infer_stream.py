@@ -214,7 +214,8 @@ def test_what_was_read_when_the_server_drains_is_answered(read: int):
         stream = InferStream(answer, models, connection, StreamRooms(1 << 20))  # type: ignore[arg-type]  # is enough of one
         stream._is_immediate = read == 1
         running = asyncio.ensure_future(stream.run())
-        await asyncio.sleep(0.05)
+        for _ in range(500):  # turns of the loop, more than reading takes
+            await asyncio.sleep(0)
         assert len(connection.asked) == 40 - read
         models.set_draining()
         await asyncio.sleep(0.01)
