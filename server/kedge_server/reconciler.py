@@ -52,6 +52,7 @@ class Reconciler:
 
     Attributes:
         is_settled: False where a version waits for its files to be still; a round after `SETTLED_S` takes it up.
+        has_started: set once everything that was found at the start is loaded, or cannot be.
     """
 
     def __init__(
