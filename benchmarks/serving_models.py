@@ -20,7 +20,7 @@ from kedge_bundle.signature import Signature, Tensors, TensorSpec
 from kedge_bundle.stats import InputStats
 from kedge_bundle.store import open_bundle
 from kedge_server.pb import open_inference_pb2, tensorflow_serving_pb2
-from kedge_server.wire.codec.tensor_proto import encode
+from kedge_server.wire.codec.tensor_proto import DATA_TYPES
 from tests.services.bundles import TinyModel, publish
 
 NETWORKS = ("MobileNetV2", "ResNet50")
@@ -75,11 +75,15 @@ class Model:
 
     @cached_property
     def predict_request(self) -> bytes:
-        """`PredictRequest`, tensors as tensor content."""
+        """`PredictRequest`, tensors as tensor content, as `tf.make_tensor_proto` writes arrays."""
         request = tensorflow_serving_pb2.PredictRequest()
         request.model_spec.name = self.name
         for name, array in self.inputs.items():
-            request.inputs[name].CopyFrom(encode(array))
+            tensor = request.inputs[name]
+            tensor.dtype = DATA_TYPES[str(array.dtype)]
+            for size in array.shape:
+                tensor.tensor_shape.dim.add(size=size)
+            tensor.tensor_content = array.tobytes()
         return request.SerializeToString()
 
 

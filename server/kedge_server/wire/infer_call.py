@@ -20,13 +20,14 @@ from kedge_server.pb.open_inference_pb2 import (
     ModelStreamInferResponse,
 )
 from kedge_server.pipeline import Answer, Call
-from kedge_server.wire.codec.fields import cut_out, length_delimited
+from kedge_server.wire.codec.fields import cut_out, length_delimited, place_of
 from kedge_server.wire.codec.open_inference import datatype_of, decode_contents, decode_raw, encode_raw
 from kedge_server.wire.codec.shapes import TensorInvalid, checked_shape
-from kedge_server.wire.infer_header import KEPT_HEADER_BYTES, model_name, text_of, usual_header, version_choice
+from kedge_server.wire.infer_header import model_name, request_id, version_choice
 from kedge_server.wire.observed import Metadata, observed_metadata
 from kedge_server.wire.services import check_number, parsed
 from kedge_server.wire.status import status_of
+from kedge_server.wire.usual_requests import UsualRequests
 
 _Input = ModelInferRequest.InferInputTensor
 
@@ -48,10 +49,12 @@ class InferCall:
     Args:
         data: the ModelInferRequest's bytes.
         remaining_s: seconds until the caller's gRPC deadline; None without one.
+        usual: what earlier requests said.
     """
 
-    def __init__(self, data: bytes, remaining_s: float | None) -> None:
+    def __init__(self, data: bytes, remaining_s: float | None, usual: UsualRequests) -> None:
         self._data = data
+        self._usual = usual
         self._deadlines = [] if remaining_s is None else [time.monotonic() + remaining_s]
         self._id = ""
 
@@ -64,15 +67,14 @@ class InferCall:
             NotSupported: it belongs to a sequence of requests.
         """
         data, self._data = self._data, b""
+        known = self._usual.find(data, self._deadlines[0] if self._deadlines else None)
+        if known is not None:
+            call, name = known
+            self._id = request_id(name)
+            return call
         header, (ids, raw) = cut_out(data, _ID, _RAW)
-        if len(raw) == 1 and len(header) <= KEPT_HEADER_BYTES:
-            usual = usual_header(header)
-            if usual is not None and len(raw[0]) == usual.nbytes:
-                self._id = text_of(ids)
-                deadline = self._deadlines[0] if self._deadlines else None
-                return Call(usual.model, usual.inputs(raw[0]), usual.version, usual.label, usual.outputs, deadline)
         request = parsed(ModelInferRequest, header)
-        self._id = text_of(ids) if ids else request.id
+        self._id = request_id(ids[-1]) if ids else request.id  # the last one counts
         check_number("raw_input_contents", request.raw_input_contents)
         # Once: each access to an element of the field copies it.
         inputs, found = _decode_inputs(request, raw or list(request.raw_input_contents))
@@ -93,6 +95,8 @@ class InferCall:
             call.deadline = min(self._deadlines)
         if found:
             call.violations = tuple(found)
+        if not request.parameters and len(ids) <= 1:
+            self._usual.keep(data, call, place_of(data, _RAW), place_of(data, _ID) if ids else None)
         return call
 
     def encode(self, answer: Answer) -> tuple[bytes, Metadata]:

@@ -39,6 +39,7 @@ from kedge_server.wire.model_description import configuration, index_entry, meta
 from kedge_server.wire.services import Answers, Raw, RawStream, Refused, Unary
 from kedge_server.wire.status import Context, as_serving_error
 from kedge_server.wire.stream_room import StreamRooms
+from kedge_server.wire.usual_requests import UsualRequests
 
 SERVER_NAME = "kedge"
 
@@ -81,6 +82,7 @@ class OpenInferenceService:
         self._max_rows = max_rows
         self._limits = limits
         self._rooms = StreamRooms(limits.unread_bytes)
+        self._usual = UsualRequests()
 
     @property
     def answers(self) -> Answers:
@@ -134,7 +136,7 @@ class OpenInferenceService:
         """Answer a ModelInferRequest."""
         if self._pipeline.gathers:
             await self._pipeline.turn()
-        call = InferCall(data, context.time_remaining())
+        call = InferCall(data, context.time_remaining(), self._usual)
         encode = self._limits.limited(call.encode, context)
         response, trailing = await self._pipeline.predict("open-inference", call.decode, encode, len(data))
         if trailing:
@@ -146,7 +148,7 @@ class OpenInferenceService:
         """Answer ModelInferRequests as they come; see `infer_stream.py`."""
 
         async def answer(data: bytes) -> Answered:
-            call = InferCall(data, context.time_remaining())
+            call = InferCall(data, context.time_remaining(), self._usual)
             encode = self._limits.limited(lambda answer: (in_stream(*call.encode(answer)), ()), None)
 
             def encode_here(answer: Answer) -> Answered:

@@ -34,6 +34,7 @@ from kedge_server.wire.predict_call import (
 from kedge_server.wire.reload_config import model_requests
 from kedge_server.wire.services import Answers, Raw, Refused, Unary
 from kedge_server.wire.status import Context
+from kedge_server.wire.usual_requests import UsualRequests
 
 _SIGNATURE_DEF = "signature_def"
 _PREDICT_METHOD = "tensorflow/serving/predict"
@@ -57,6 +58,7 @@ class PredictionService:
     def __init__(self, pipeline: Pipeline, limits: AnswerLimits) -> None:
         self._pipeline = pipeline
         self._limits = limits
+        self._usual = UsualRequests()
 
     @property
     def answers(self) -> Answers:
@@ -73,7 +75,7 @@ class PredictionService:
         """Answer a PredictRequest."""
         if self._pipeline.gathers:
             await self._pipeline.turn()
-        call = PredictCall(data, context.time_remaining())
+        call = PredictCall(data, context.time_remaining(), self._usual)
         encode = self._limits.limited(call.encode, context)
         response, metadata = await self._pipeline.predict("tensorflow-serving", call.decode, encode, len(data))
         if metadata:

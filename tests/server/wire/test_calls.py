@@ -17,13 +17,14 @@ from kedge_server.pb.tensorflow_serving_pb2 import PredictRequest, PredictRespon
 from kedge_server.pipeline import Answer, Call
 from kedge_server.wire.infer_call import InferCall
 from kedge_server.wire.predict_call import PredictCall
+from kedge_server.wire.usual_requests import UsualRequests
 
 Input = ModelInferRequest.InferInputTensor
 ONE = np.ones(1, np.float32).tobytes()
 
 
 def infer(request: ModelInferRequest, remaining_s: float | None = None) -> Call:
-    return InferCall(request.SerializeToString(), remaining_s).decode()
+    return InferCall(request.SerializeToString(), remaining_s, UsualRequests()).decode()
 
 
 def fp32(name: str, *shape: int, **more: object) -> Input:
@@ -134,15 +135,15 @@ def test_requests_that_name_no_model_or_cannot_be_parsed_are_invalid():
     with pytest.raises(InvalidInput, match="names no model"):
         infer(ModelInferRequest())
     with pytest.raises(InvalidInput, match=r"cannot be parsed as inference\.ModelInferRequest"):
-        InferCall(b"\xff\xff\xff", None).decode()
+        InferCall(b"\xff\xff\xff", None, UsualRequests()).decode()
     with pytest.raises(InvalidInput, match=r"names no model in model_spec\.name"):
-        PredictCall(b"", None).decode()
+        PredictCall(b"", None, UsualRequests()).decode()
     with pytest.raises(InvalidInput, match=r"cannot be parsed as tensorflow\.serving\.PredictRequest"):
-        PredictCall(b"\xff\xff\xff", None).decode()
+        PredictCall(b"\xff\xff\xff", None, UsualRequests()).decode()
 
 
 def test_a_response_echoes_the_id_and_is_always_raw():
-    call = InferCall(ModelInferRequest(model_name="m", id="request 7").SerializeToString(), None)
+    call = InferCall(ModelInferRequest(model_name="m", id="request 7").SerializeToString(), None, UsualRequests())
     call.decode()
     outputs = {"y": np.array([[1.5]], np.float32), "s": np.array([b"a"], object)}
     data, trailing = call.encode(Answer("m", 2, outputs))
@@ -164,7 +165,7 @@ def test_a_predict_request_becomes_a_call():
     request.model_spec.signature_name = "serving_default"
     request.inputs["good"].CopyFrom(TensorProto(dtype=DT_FLOAT, float_val=[2.0]))
     request.inputs["bad"].CopyFrom(TensorProto(dtype=DT_FLOAT))
-    call = PredictCall(request.SerializeToString(), 3.0).decode()
+    call = PredictCall(request.SerializeToString(), 3.0, UsualRequests()).decode()
     assert (call.model, call.version, call.label, call.outputs) == ("m", 0, None, ("y",))
     assert {name: array.tolist() for name, array in call.inputs.items()} == {"good": 2.0}
     assert [violation.field for violation in call.violations] == ["bad"]
@@ -176,14 +177,14 @@ def test_a_label_is_passed_on_and_another_signature_is_not_found():
     request = PredictRequest()
     request.model_spec.name = "m"
     request.model_spec.version_label = "canary"
-    assert PredictCall(request.SerializeToString(), None).decode().label == "canary"
+    assert PredictCall(request.SerializeToString(), None, UsualRequests()).decode().label == "canary"
     request.model_spec.signature_name = "classify"
     with pytest.raises(ModelNotFound, match="no signature 'classify'; every model has 'serving_default'"):
-        PredictCall(request.SerializeToString(), None).decode()
+        PredictCall(request.SerializeToString(), None, UsualRequests()).decode()
 
 
 def test_a_predict_response_says_what_answered():
-    data, _ = PredictCall(b"", None).encode(Answer("m", 2, {"y": np.array([1.5], np.float32)}))
+    data, _ = PredictCall(b"", None, UsualRequests()).encode(Answer("m", 2, {"y": np.array([1.5], np.float32)}))
     response = PredictResponse.FromString(data)
     assert (response.model_spec.name, response.model_spec.version.value) == ("m", 2)
     assert response.model_spec.signature_name == "serving_default"

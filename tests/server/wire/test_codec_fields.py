@@ -7,7 +7,7 @@ import pytest
 from google.protobuf.message import DecodeError
 
 from kedge_server.pb.open_inference_pb2 import ModelInferRequest
-from kedge_server.wire.codec.fields import cut_out, length_delimited
+from kedge_server.wire.codec.fields import cut_out, length_delimited, place_of
 
 ID, RAW = 3, 7
 
@@ -120,3 +120,30 @@ def test_messages_with_broken_bytes_are_read_as_protobuf_reads_them():
         for place in rng.choice(heads, 2) + rng.integers(0, 3, 2):
             broken[place % len(broken)] = rng.integers(0, 256)
         assert agrees(bytes(broken)), bytes(broken)
+
+
+def test_the_place_of_a_field_is_where_its_bytes_lie():
+    made = ModelInferRequest(model_name="digits", raw_input_contents=[b"a" * 300])
+    made.inputs.add(name="x", datatype="FP32")
+    message = made.SerializeToString()
+    for path, held in (((RAW,), b"a" * 300), ((1,), b"digits"), ((5, 1), b"x"), ((5, 2), b"FP32")):
+        place = place_of(message, *path)
+        assert place is not None
+        assert message[slice(*place)] == held
+
+
+@pytest.mark.parametrize("path", [(ID,), (5, 3), (RAW, 1)])
+def test_a_field_that_is_not_there_has_no_place(path: tuple[int, ...]):
+    made = ModelInferRequest(model_name="digits", raw_input_contents=[b""])
+    made.inputs.add(name="x", datatype="FP32")
+    assert place_of(made.SerializeToString(), *path) is None
+
+
+def test_one_of_several_has_no_place_nor_has_what_is_not_plain():
+    message = ModelInferRequest(raw_input_contents=[b"a", b"b"]).SerializeToString()
+    assert place_of(message, RAW) is None
+    assert place_of(message[:3], RAW) is not None
+    assert place_of(message[:3] + b"\x3b", RAW) is None  # a group
+    assert place_of(b"\x3a\x05abcd", RAW) is None
+    assert place_of(b"\x3a", RAW) is None
+    assert place_of(length_delimited(5, b"\x0a\x7fx") + b"y" * 200, 5, 1) is None  # reaches beyond its message

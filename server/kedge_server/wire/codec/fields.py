@@ -3,6 +3,8 @@
 Source: https://protobuf.dev/programming-guides/encoding/
 """
 
+from collections.abc import Iterator
+
 _KIND, _KIND_BITS = 0b111, 3
 _VARINT, _LENGTH_DELIMITED = 0, 2
 _FIXED_BYTES = {1: 8, 5: 4}
@@ -10,6 +12,10 @@ _MOST_BITS = 64
 _LOW_SEVEN_BITS, _MORE_FOLLOWS = 0x7F, 0x80
 _MOST_FIELDS = 64
 """More are protobuf's to look through, which does it in C."""
+
+
+class _NotPlainError(Exception):
+    """What protobuf makes of this message is for protobuf to say."""
 
 
 def length_delimited(number: int, data: bytes) -> bytes:
@@ -47,37 +53,60 @@ def cut_out(message: bytes, *numbers: int) -> tuple[bytes, tuple[list[memoryview
         return message, tuple([] for _ in numbers)
 
 
-class _NotPlainError(Exception):
-    """What protobuf makes of this message is for protobuf to say."""
+def place_of(message: bytes, *path: int) -> tuple[int, int] | None:
+    """Where the bytes lie to which a path of fields leads: their beginning and their end.
+
+    Args:
+        message: on the wire.
+        path: numbers of fields, below 16, each within the one before it.
+
+    Returns:
+        None where one of them is not there, or more than once, or the message is not written plainly.
+    """
+    begin, end = 0, len(message)
+    try:
+        for number in path:
+            wanted = number << _KIND_BITS | _LENGTH_DELIMITED
+            ((begin, end),) = [(at, to) for tag, _, at, to in _plain_fields(message, begin, end) if tag == wanted]
+    except (_NotPlainError, IndexError, ValueError):  # ValueError: there is not one, but none or several
+        return None
+    return begin, end
 
 
 def _without(message: bytes, found: dict[int, list[memoryview]]) -> bytes:
     """The message without the fields of these tags; what they hold is put into their lists."""
-    view, end = memoryview(message), len(message)
+    view = memoryview(message)
     kept: list[bytes] = []
-    begun = kept_to = 0
+    kept_to = 0
+    for tag, begun, place, end in _plain_fields(message, 0, len(message)):
+        if tag in found:
+            kept.append(message[kept_to:begun])
+            found[tag].append(view[place:end])
+            kept_to = end
+    return b"".join([*kept, message[kept_to:]]) if kept else message
+
+
+def _plain_fields(message: bytes, begin: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+    """Of each field between two places: its tag, where it begins, where what it holds begins, and where it ends."""
     for _ in range(_MOST_FIELDS):
-        if begun == end:
-            return b"".join([*kept, message[kept_to:]]) if kept else message
-        tag = message[begun]
+        if begin == end:
+            return
+        tag = message[begin]
         kind = tag & _KIND
-        place = begun + 1
+        place = begin + 1
         if kind == _LENGTH_DELIMITED:
             length, place = _varint(message, place)
-            if tag in found:
-                kept.append(message[kept_to:begun])
-                found[tag].append(view[place : place + length])
-                kept_to = place + length
-            place += length
+            after = place + length
         elif kind == _VARINT:
-            _, place = _varint(message, place)
+            _, after = _varint(message, place)
         elif kind in _FIXED_BYTES:
-            place += _FIXED_BYTES[kind]
+            after = place + _FIXED_BYTES[kind]
         else:
             raise _NotPlainError
-        if tag & _MORE_FOLLOWS or place > end:
+        if tag & _MORE_FOLLOWS or after > end:
             raise _NotPlainError
-        begun = place
+        yield tag, begin, place, after
+        begin = after
     raise _NotPlainError
 
 

@@ -71,8 +71,16 @@ def decode_raw(datatype: str, shape: tuple[int, ...], data: bytes | memoryview) 
         )
     if datatype == "BOOL" and (np.frombuffer(data, np.uint8) > 1).any():
         raise TensorInvalid("expected each BOOL to be a byte of 0 or 1, got another value")
+    return viewed(data, dtype, shape)
+
+
+def viewed(data: bytes | memoryview, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[np.generic]:
+    """View the bytes of numbers, exactly as many as the shape needs, as a read-only array.
+
+    They are copied only from where they lie askew: runtimes and numpy take values that lie so slowly, or not at all.
+    """
     array = np.frombuffer(data, dtype)
-    if not array.flags.aligned:  # a view into a message; runtimes and numpy take values that lie so slowly, or not
+    if not array.flags.aligned:
         array = np.frombuffer(bytes(data), dtype)
     return array.reshape(shape)
 
