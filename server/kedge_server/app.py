@@ -19,6 +19,7 @@ from kedge_bundle.memory import give_back_large_blocks, settle
 from kedge_bundle.stats import Limits
 from kedge_server.addresses import Address, check_free, why_not
 from kedge_server.admin import Admin
+from kedge_server.aside import unless
 from kedge_server.following import follow
 from kedge_server.http_pages import HttpPages
 from kedge_server.jobs import QueueLimits
@@ -87,7 +88,9 @@ async def _live(settings: Settings) -> int:
     app = App(settings, stop)
     catch_signals(stop, lambda: app.in_flight, CUT)
     try:
-        places = app.find()
+        places = await unless(stop, app.find())
+        if places is None:
+            return DRAINED
         app.listen()
         await app.answer(places)
         if await app.load(places, stop):
@@ -150,14 +153,14 @@ class App:
         """Requests that have no answer yet."""
         return self._metrics.inflight
 
-    def find(self) -> list[Place]:
+    async def find(self) -> list[Place]:
         """What to load before this server is ready.
 
         Raises:
             StartFailed: there is nothing.
         """
         try:
-            places = self._reconciler.first_places()
+            places = await self._reconciler.first_places()
         except BundleError as error:
             raise StartFailed(str(error), NOTHING_TO_SERVE) from error
         if not places:
@@ -205,14 +208,7 @@ class App:
                 return False
         except DeviceNotInUse as error:
             raise StartFailed(str(error), DEVICE_NOT_IN_USE) from error
-        stopped = asyncio.ensure_future(stop.wait())
-        finished = asyncio.ensure_future(self._reconciler.finish_start())
-        await asyncio.wait({stopped, finished}, return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        if not finished.done():
-            finished.cancel()
-            return False
-        finished.result()
+        await unless(stop, self._reconciler.finish_start())
         if stop.is_set():
             return False
         models = self._models.entries()

@@ -1,10 +1,10 @@
-"""Calls that may hang for ever, such as a look at a share that is gone: each in a thread that nobody waits for."""
+"""What may never end, such as a look at a share that is gone, and how to go on without it."""
 
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from kedge_server.scheduler import THREAD_PREFIX
 
@@ -41,3 +41,19 @@ async def aside(call: Callable[[], T]) -> T:
 
     threading.Thread(target=run, name=f"{THREAD_PREFIX}aside", daemon=True).start()
     return await future
+
+
+async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """Wait for some work, which is cancelled, and None, where `stop` is set before it is done.
+
+    Raises:
+        Exception: whatever `work` raises.
+    """
+    stopped = asyncio.ensure_future(stop.wait())
+    finished = asyncio.ensure_future(work)
+    await asyncio.wait({stopped, finished}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if finished.done():
+        return finished.result()
+    finished.cancel()
+    return None

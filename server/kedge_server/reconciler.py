@@ -79,16 +79,16 @@ class Reconciler:
         self.is_settled = True
         self.has_started = asyncio.Event()
 
-    def first_places(self) -> list[Place]:
+    async def first_places(self) -> list[Place]:
         """What to load before the server is ready.
 
         Raises:
             BundleError: there is no repository, or nothing in it.
         """
-        sight = self.repository.look()
+        sight = await aside(self.repository.look)
         self._take_labels(sight)
         places = [place for name, found in sight.places.items() for place in plan(self._wish(name), found, {}).load]
-        self._tried = {place: files_print(place) for place in places}
+        self._tried = await aside(lambda: _prints(places))
         return places
 
     async def finish_start(self) -> None:

@@ -1,5 +1,7 @@
 """Signals, and what becomes of the calls that a server has taken when one comes."""
 
+import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -12,7 +14,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from tests.reliability.held import held_server
 from tests.server.callers import Callers
 from tests.server.test_app import SLOW_LOAD, SLOW_ROWS
-from tests.services.server_process import running_server
+from tests.services.server_process import running_server, started_server
 
 
 @pytest.mark.parametrize(("stage", "after_s"), [("loading", 0.0), ("warming", 1.0)])
@@ -24,6 +26,18 @@ def test_a_signal_while_it_loads_ends_it_at_once_with_0(models: Path, stage: str
         assert server.stop() == 0
         assert time.monotonic() - started < 1.0
         assert "model_loaded" not in [event["event"] for event in server.log()], stage
+
+
+def test_a_signal_while_the_first_look_at_the_repository_hangs_ends_it_at_once_with_0(models: Path, tmp_path: Path):
+    shutil.copytree(models / "identity", tmp_path / "models" / "identity")
+    os.mkfifo(tmp_path / "models" / "identity" / "labels.json")  # whoever opens it waits, as with a share that hangs
+    with started_server(tmp_path / "models") as server:
+        server.event("starting")
+        time.sleep(0.5)
+        started = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - started < 1.0
+    assert {"serving", "model_loaded"}.isdisjoint(event["event"] for event in server.log())
 
 
 def test_a_signal_under_load_loses_no_request_and_ends_with_0(models: Path):

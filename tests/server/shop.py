@@ -34,7 +34,7 @@ class Shop:
         self.reconciler = Reconciler(self.repository, self.lifecycle, self.models, policy, ())
 
     async def start(self) -> None:
-        places = self.reconciler.first_places()
+        places = await self.reconciler.first_places()
         for place in places:
             self.lifecycle.announce(place, is_needed=True)
         assert await self.lifecycle.load_all(places, asyncio.Event())

@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from kedge_server.aside import aside
+from kedge_server.aside import aside, unless
 
 
 def test_the_result_and_the_error_come_back():
@@ -28,3 +28,19 @@ def test_a_call_that_hangs_holds_up_neither_others_nor_the_end():
 
     assert asyncio.run(story()) == 7  # returns with fifty calls still under way
     released.set()
+
+
+def test_work_goes_on_unless_it_is_to_stop():
+    async def fail() -> None:
+        raise OSError("gone")
+
+    async def story() -> None:
+        stop = asyncio.Event()
+        assert await unless(stop, asyncio.sleep(0, 7)) == 7
+        with pytest.raises(OSError, match="gone"):
+            await unless(stop, fail())
+        never = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.05, stop.set)
+        assert await unless(stop, never.wait()) is None
+
+    asyncio.run(story())
