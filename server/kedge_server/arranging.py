@@ -115,7 +115,7 @@ class _Arranging:
         """As it is measured, and kept for the next start."""
         answer = None
         if tuner.may_measure:
-            with tuner.turn:
+            with tuner.turns.measuring():
                 answer = self._answer(tuner, plan, question)
         if answer is None:
             arranged = self.as_given()

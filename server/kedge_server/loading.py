@@ -70,6 +70,13 @@ def prepare(place: Place, options: Options) -> Prepared:
         LoadFailed: the bundle is damaged, in the wrong place, unloadable, not proven with these options, or does not
             answer as it was proven to.
     """
+    if options.tuner is None:
+        return _prepared(place, options)
+    with options.tuner.turns.loading():
+        return _prepared(place, options)
+
+
+def _prepared(place: Place, options: Options) -> Prepared:
     started = time.perf_counter()
     try:
         bundle = open_bundle(place.directory)

@@ -1,8 +1,8 @@
 """How this server tunes: what its settings say, and what all models that are loaded share."""
 
-import threading
 from dataclasses import dataclass, field
 
+from kedge_server.load_turns import LoadTurns
 from kedge_server.settings import Settings
 from kedge_server.tuning import Mode
 from kedge_server.tuning_cache import TuningCache
@@ -17,14 +17,14 @@ class Tuner:
         latency_bound_s: of a batch; 0: none.
         cache: what was found at earlier starts.
         may_measure: whether the cores are free for that; otherwise only what was found earlier is taken.
-        turn: whoever measures holds it: two models that are measured at once would slow each other.
+        turns: of those that load and those that measure; two models at once would slow each other.
     """
 
     mode: Mode
     latency_bound_s: float
     cache: TuningCache
     may_measure: bool = True
-    turn: threading.Lock = field(default_factory=threading.Lock, compare=False)
+    turns: LoadTurns = field(default_factory=LoadTurns, compare=False)
 
     @classmethod
     def of(cls, settings: Settings) -> "Tuner | None":
