@@ -1,6 +1,7 @@
 """How a bundle is arranged: as it was asked for, as an earlier start has found, or as it is measured now."""
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -82,15 +83,20 @@ class _Arranging:
         plan = Plan.of(self._bundle, self._runtime, self._batches, self._options, tuner.mode)
         if plan.is_fixed:
             ((_, instances),) = plan.pairs
-            arranged = self._unmeasured(instances)
-            self._say(arranged.arrangement, "fixed")
-            return arranged
+            return self._fixed(self._unmeasured(instances))
         question = self._question(tuner, plan)
         return self._kept(tuner, plan, question) or self._found(tuner, plan, question)
 
     def _unmeasured(self, instances: int) -> Arranged:
-        is_quick = self._time_largest() <= QUICK_S
-        return self._arranged(Arrangement(instances, self._threads, self._options.max_batch_rows, is_quick))
+        arrangement = Arrangement(instances, self._threads, self._options.max_batch_rows, self._is_quick())
+        return self._arranged(arrangement)
+
+    def _fixed(self, arranged: Arranged) -> Arranged:
+        self._say(arranged.arrangement, "fixed")
+        return arranged
+
+    def _is_quick(self) -> bool:
+        return self._time_largest() <= QUICK_S
 
     def _kept(self, tuner: Tuner, plan: Plan, question: Question) -> Arranged | None:
         """As an earlier start found; None where none has, or where that cannot be had any more."""
@@ -100,16 +106,39 @@ class _Arranging:
         if not plan.allows(answer.arrangement) or (answer.arrangement.is_quick and not self._may_be_quick):
             tuner.cache.warn(question, "what it says was never to choose from")
             return None
+        arranged = self._arranged_if_possible(answer.arrangement, lambda why: tuner.cache.warn(question, why))
+        if arranged is not None:
+            self._say(arranged.arrangement, "cache", answer.chosen)
+            self._warn_of_latency(answer.chosen, tuner.latency_bound_s)
+        return arranged
+
+    def _as_predecessor(self, tuner: Tuner, plan: Plan) -> Arranged | None:
+        """As the version that this one follows; None where there is none, or it is not alike."""
+        before = tuner.predecessor
+        if before is None or before.artifact != self._runtime.artifact.name or not plan.allows(before.arrangement):
+            return None
+        if before.arrangement.is_quick != self._is_quick():
+            return None
+        arranged = self._arranged_if_possible(
+            before.arrangement, lambda why: _log.warning("not_as_predecessor", **self._name, because=why)
+        )
+        if arranged is not None:
+            self._say(arranged.arrangement, "predecessor")
+        return arranged
+
+    def _arranged_if_possible(self, arrangement: Arrangement, say_why_not: Callable[[str], None]) -> Arranged | None:
+        """Have these instances; None where they cannot be had here, or do not answer right.
+
+        Raises:
+            DeviceLost: nothing else could be had then.
+        """
         try:
-            arranged = self._arranged(answer.arrangement)
+            return self._arranged(arrangement)
         except DeviceLost:
             raise
         except (RunnerError, SelfTestFailed) as error:
-            tuner.cache.warn(question, str(error))
+            say_why_not(str(error))
             return None
-        self._say(arranged.arrangement, "cache", answer.chosen)
-        self._warn_of_latency(answer.chosen, tuner.latency_bound_s)
-        return arranged
 
     def _found(self, tuner: Tuner, plan: Plan, question: Question) -> Arranged:
         """As it is measured, and kept for the next start."""
@@ -118,9 +147,7 @@ class _Arranging:
             with tuner.turns.measuring():
                 answer = self._answer(tuner, plan, question)
         if answer is None:
-            arranged = self.as_given()
-            self._say(arranged.arrangement, "fixed")
-            return arranged
+            return self._as_predecessor(tuner, plan) or self._fixed(self.as_given())
         arranged = self._arranged(answer.arrangement)
         tuner.cache.write(answer)
         self._say(answer.arrangement, "measured", answer.chosen)
@@ -245,7 +272,7 @@ class _Arranging:
     def _say(
         self,
         arrangement: Arrangement,
-        source: Literal["measured", "cache", "fixed"],
+        source: Literal["measured", "cache", "predecessor", "fixed"],
         chosen: Measured | None = None,
     ) -> None:
         _log.info(

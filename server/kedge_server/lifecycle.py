@@ -20,6 +20,7 @@ from kedge_server.models import ModelTable
 from kedge_server.scheduler import Run
 from kedge_server.served_model import Loaded, ServedModel
 from kedge_server.session import Options
+from kedge_server.tuner import Predecessor
 
 _CLOSE_S = 2.0
 """How long a run goes on being waited for that nobody waits for: its callers are gone."""
@@ -87,7 +88,7 @@ class Lifecycle:
     async def load(self, place: Place, *, is_needed: bool) -> None:
         """Load one version, in one thread: the others keep the cores that they answer with."""
         self.announce(place, is_needed=is_needed)
-        threads = LoadThreads([place], self._options.beside_traffic())
+        threads = LoadThreads([place], self._options.beside_traffic(self._predecessor(place.name)))
         try:
             self._take_over(*await threads.next())
         finally:
@@ -127,6 +128,14 @@ class Lifecycle:
         del self._drains[model]
         await asyncio.to_thread(trim)
         _log.info("model_unloaded", model=model.name, version=model.version)
+
+    def _predecessor(self, name: str) -> Predecessor | None:
+        """How the latest version of a model that answers is served."""
+        answering = [model for model in self._models.versions(name) if model.state == "ready"]
+        if not answering:
+            return None
+        loaded = max(answering, key=lambda model: model.version).loaded
+        return Predecessor(loaded.artifact.name, loaded.arrangement)
 
     def _take_over(self, place: Place, outcome: Outcome) -> None:
         """Let a loaded version answer, or note why it cannot."""

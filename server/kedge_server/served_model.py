@@ -13,6 +13,7 @@ from kedge_server.errors import NotReady
 from kedge_server.jobs import QueueLimits
 from kedge_server.loading import Prepared
 from kedge_server.scheduler import Run, Scheduler
+from kedge_server.tuning import Arrangement
 from kedge_server.validation import Contract
 
 State = Literal["loading", "ready", "failed", "unloading"]
@@ -20,11 +21,12 @@ State = Literal["loading", "ready", "failed", "unloading"]
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a model version has once it is loaded, self-tested and warmed."""
+    """What a model version has once it is loaded, self-tested and warmed; `arrangement`: how it is served."""
 
     bundle: Bundle
     artifact: Artifact
     device: str
+    arrangement: Arrangement
     contract: Contract
     scheduler: Scheduler
 
@@ -55,6 +57,7 @@ class Loaded:
             bundle=prepared.bundle,
             artifact=prepared.artifact,
             device=prepared.device,
+            arrangement=arrangement,
             contract=Contract(
                 manifest.signature,
                 manifest.input_stats,

@@ -11,7 +11,7 @@ from kedge_bundle.runtimes.base import Runtime
 from kedge_bundle.store import Bundle
 from kedge_bundle.wanted import WantedOptions
 from kedge_server.settings import Settings
-from kedge_server.tuner import Tuner
+from kedge_server.tuner import Predecessor, Tuner
 
 SELF_TEST_ALONE = "self-test alone"
 """What speaks for options that were never proven and are served all the same: only the golden answers at start-up."""
@@ -72,9 +72,15 @@ class Options:
             tuner=Tuner.of(settings),
         )
 
-    def beside_traffic(self) -> "Options":
-        """How to load while others answer: nothing is measured, which would take their cores and tell little."""
-        return self if self.tuner is None else replace(self, tuner=replace(self.tuner, may_measure=False))
+    def beside_traffic(self, predecessor: Predecessor | None = None) -> "Options":
+        """How to load while others answer: nothing is measured, which would take their cores and tell little.
+
+        Args:
+            predecessor: how the version is served that the new one follows, where there is one.
+        """
+        if self.tuner is None:
+            return self
+        return replace(self, tuner=replace(self.tuner, may_measure=False, predecessor=predecessor))
 
 
 @dataclass(frozen=True)

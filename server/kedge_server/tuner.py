@@ -4,8 +4,21 @@ from dataclasses import dataclass, field
 
 from kedge_server.load_turns import LoadTurns
 from kedge_server.settings import Settings
-from kedge_server.tuning import Mode
+from kedge_server.tuning import Arrangement, Mode
 from kedge_server.tuning_cache import TuningCache
+
+
+@dataclass(frozen=True)
+class Predecessor:
+    """How a version is served that another one follows.
+
+    Attributes:
+        artifact: the name of what it runs.
+        arrangement: what was found best for it.
+    """
+
+    artifact: str
+    arrangement: Arrangement
 
 
 @dataclass(frozen=True)
@@ -17,6 +30,7 @@ class Tuner:
         latency_bound_s: of a batch; 0: none.
         cache: what was found at earlier starts.
         may_measure: whether the cores are free for that; otherwise only what was found earlier is taken.
+        predecessor: of the version that is loaded; it is likely to be best served in the same way.
         turns: of those that load and those that measure; two models at once would slow each other.
     """
 
@@ -24,6 +38,7 @@ class Tuner:
     latency_bound_s: float
     cache: TuningCache
     may_measure: bool = True
+    predecessor: Predecessor | None = None
     turns: LoadTurns = field(default_factory=LoadTurns, compare=False)
 
     @classmethod

@@ -1,7 +1,6 @@
 """Bundles that are tuned as they are loaded: what may be chosen, what is kept, and what a setting fixes."""
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +11,17 @@ from structlog.testing import capture_logs
 from kedge_bundle import cli
 from kedge_bundle.errors import DeviceLost, RunFailed
 from kedge_bundle.runtimes.base import Runtime
-from kedge_bundle.signature import Tensors, row_count
+from kedge_bundle.signature import Tensors
 from kedge_bundle.store import Bundle
 from kedge_server.client import Client
-from kedge_server.loading import LoadFailed, Place, Prepared, prepare
+from kedge_server.loading import LoadFailed
 from kedge_server.session import SELF_TEST_ALONE, Options
 from kedge_server.settings import Settings
-from kedge_server.tuner import Tuner
 from kedge_server.tuning import Arrangement, Measured
-from kedge_server.tuning_cache import TuningCache
 from tests.server.in_process import prepared
-from tests.services.bundles import identity, publish, slow_matmul
+from tests.server.tuned import SLOW, Table, events, measured_as, tuned
+from tests.services.bundles import identity, publish
 from tests.services.server_process import running_server
-
-SLOW = slow_matmul(512, 8)
-Log = list[dict[str, Any]]
 
 
 @pytest.fixture(autouse=True)
@@ -43,38 +38,6 @@ def bundle(tmp_path: Path) -> Bundle:
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
     return tmp_path / "state"
-
-
-def tuned(bundle: Bundle, state: Path | None, bound_s: float = 0.0, **options: Any) -> tuple[Prepared, Log]:  # noqa: ANN401
-    """What is loaded with a tuner, and what the log says."""
-    tuner = Tuner("quick", bound_s, TuningCache(state))
-    with capture_logs() as log:
-        return prepared(bundle, tuner=tuner, **options), log
-
-
-def events(log: Log, name: str) -> Log:
-    return [event for event in log if event["event"] == name]
-
-
-class Table:
-    """Stands in for the clock: what each arrangement would have measured."""
-
-    def __init__(self, best: tuple[int, int, int]) -> None:
-        self.best = best
-        self.tried: set[tuple[int, int, int]] = set()
-
-    def __call__(self, runtimes: tuple[Runtime, ...], inputs: Tensors, rows: int, *_: float) -> Measured:
-        asked = (runtimes[0].options.threads, len(runtimes), rows)
-        assert row_count(inputs) == rows
-        self.tried.add(asked)
-        return Measured(*asked, rows_per_second=2.0 if asked == self.best else 1.0, latency_s=1e-9 * rows)
-
-
-def measured_as(monkeypatch: pytest.MonkeyPatch, threads: int, instances: int, rows: int) -> Table:
-    """Let this be the best."""
-    table = Table((threads, instances, rows))
-    monkeypatch.setattr("kedge_server.arranging.measure", table)
-    return table
 
 
 def test_the_best_that_was_measured_serves(bundle: Bundle, state: Path, monkeypatch: pytest.MonkeyPatch):
@@ -324,19 +287,6 @@ def test_an_arrangement_that_does_not_run_is_left_out(bundle: Bundle, monkeypatc
     assert events(log, "does_not_run")[0]["because"] == "out of memory"
 
 
-def test_beside_traffic_nothing_is_measured_but_what_was_found_is_taken(
-    bundle: Bundle, state: Path, monkeypatch: pytest.MonkeyPatch
-):
-    table = measured_as(monkeypatch, threads=1, instances=2, rows=8)
-    options = Options(device="cpu", tuner=Tuner("quick", 0.0, TuningCache(state)))
-    place = Place("slow", 1, bundle.directory)
-    assert prepare(place, options.beside_traffic()).arrangement == Arrangement(4, 1, 32, is_quick=False)
-    assert not table.tried
-    assert prepare(place, options).arrangement == Arrangement(2, 1, 8, is_quick=False)
-    assert prepare(place, options.beside_traffic()).arrangement == Arrangement(2, 1, 8, is_quick=False)
-    assert Options().beside_traffic() == Options()
-
-
 def test_a_device_that_is_lost_is_no_arrangement_that_does_not_run(bundle: Bundle, monkeypatch: pytest.MonkeyPatch):
     def lost(*_: object) -> Measured:
         raise DeviceLost("CUDA error 700", "cuda:0")
@@ -395,15 +345,3 @@ def test_what_settings_say_is_what_a_model_is_loaded_with(tmp_path: Path):
     tuner = options(tune="full", latency_bound_ms=20).tuner
     assert tuner is not None
     assert (tuner.mode, tuner.latency_bound_s) == ("full", 0.02)
-
-
-def test_a_version_that_comes_while_the_server_runs_is_not_measured(bundle: Bundle):
-    repository = bundle.directory.parents[1]
-    with running_server(repository, "--device", "cpu") as server:
-        publish(SLOW, repository, "slow")
-        end = time.monotonic() + 30
-        while ({"model": "slow", "version": "2"}, 1.0) not in server.samples("kedge_model_ready"):
-            assert time.monotonic() < end
-            time.sleep(0.05)
-        found = events(server.log(), "tuned")
-    assert [(event["version"], event["source"]) for event in found] == [(1, "measured"), (2, "fixed")]
