@@ -15,6 +15,7 @@ from kedge_bundle.store import Bundle
 from kedge_bundle.toolchain import runtime_version
 from kedge_server.cores import usable_cores
 from kedge_server.instances import Batches, Instances, SelfTestFailed, has_known_size, seconds, warm
+from kedge_server.others_use import DISTURBING, OthersUse
 from kedge_server.session import Options, Session, proof_for
 from kedge_server.tuner import Tuner
 from kedge_server.tuning import (
@@ -142,18 +143,25 @@ class _Arranging:
 
     def _found(self, tuner: Tuner, plan: Plan, question: Question) -> Arranged:
         """As it is measured, and kept for the next start."""
-        answer = None
-        if tuner.may_measure:
-            with tuner.turns.measuring():
-                answer = self._answer(tuner, plan, question)
+        answer, others_share = self._undisturbed(tuner, plan, question) if tuner.may_measure else (None, 0.0)
         if answer is None:
             return self._as_predecessor(tuner, plan) or self._fixed(self.as_given())
         arranged = self._arranged(answer.arrangement)
-        tuner.cache.write(answer)
+        if others_share > DISTURBING:
+            effect = "it is measured again at the next start"
+            _log.warning("tuned_on_a_busy_machine", **self._name, others_share=round(others_share, 2), effect=effect)
+        else:
+            tuner.cache.write(answer)
         self._say(answer.arrangement, "measured", answer.chosen)
         self._warn_of_latency(answer.chosen, tuner.latency_bound_s)
         _log.debug("tuning_table", **self._name, table=[asdict(one) for one in answer.table])
         return arranged
+
+    def _undisturbed(self, tuner: Tuner, plan: Plan, question: Question) -> tuple[Answer | None, float]:
+        """What is best, with no other model on its way; and what part of the cores other processes had meanwhile."""
+        with tuner.turns.measuring():
+            others = OthersUse()
+            return self._answer(tuner, plan, question), others.share()
 
     def _answer(self, tuner: Tuner, plan: Plan, question: Question) -> Answer | None:
         """What is best; None where the model is too slow to be measured in the time."""

@@ -19,15 +19,16 @@ from kedge_server.session import SELF_TEST_ALONE, Options
 from kedge_server.settings import Settings
 from kedge_server.tuning import Arrangement, Measured
 from tests.server.in_process import prepared
-from tests.server.tuned import SLOW, Table, events, measured_as, tuned
+from tests.server.tuned import SLOW, Log, Table, events, measured_as, tuned
 from tests.services.bundles import identity, publish
 from tests.services.server_process import running_server
 
 
 @pytest.fixture(autouse=True)
-def _four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+def _four_cores_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("arranging", "tuning_plan"):
         monkeypatch.setattr(f"kedge_server.{module}.usable_cores", lambda: 4)
+    monkeypatch.setattr("kedge_server.arranging.OthersUse.share", lambda _: 0.0)
 
 
 @pytest.fixture
@@ -306,10 +307,11 @@ def test_a_bound_that_nothing_keeps_is_warned_of(bundle: Bundle, state: Path):
 
 
 def test_a_server_tunes_once_and_reads_at_the_next_start_what_it_found(bundle: Bundle, state: Path):
-    flags = ("--device", "cpu", "--state-dir", str(state))
-    found = []
-    for source in ("measured", "cache"):
-        with running_server(bundle.directory, *flags) as server, Client(server.grpc) as client:
+    def started(source: str) -> tuple[Log, dict[str, object]]:
+        with (
+            running_server(bundle.directory, "--device", "cpu", "--state-dir", str(state)) as server,
+            Client(server.grpc) as client,
+        ):
             event = server.event("tuned")
             assert event["source"] == source
             assert server.metric("kedge_model_instances", model="slow", version=1) == event["instances"]
@@ -317,8 +319,28 @@ def test_a_server_tunes_once_and_reads_at_the_next_start_what_it_found(bundle: B
             outputs = client.predict("slow", SLOW.golden_inputs)
             np.testing.assert_allclose(outputs["y"], SLOW.answer(SLOW.golden_inputs)["y"], rtol=1e-4, atol=1e-4)
             assert server.stop() == 0
-            found.append({name: event[name] for name in ("instances", "threads", "max_batch_rows", "rows_per_second")})
-    assert found[0] == found[1]
+            same = ("instances", "threads", "max_batch_rows", "rows_per_second")
+            return server.log(), {name: event[name] for name in same}
+
+    log, found = started("measured")
+    for _ in range(4):  # whoever else runs on this machine may have disturbed it
+        if not events(log, "tuned_on_a_busy_machine"):
+            break
+        log, found = started("measured")
+    assert started("cache")[1] == found
+
+
+def test_what_was_measured_while_others_used_the_cores_is_not_kept(
+    bundle: Bundle, state: Path, monkeypatch: pytest.MonkeyPatch
+):
+    measured_as(monkeypatch, threads=1, instances=2, rows=8)
+    monkeypatch.setattr("kedge_server.arranging.OthersUse.share", lambda _: 0.4)
+    for _ in range(2):
+        found, log = tuned(bundle, state)
+        assert found.arrangement == Arrangement(2, 1, 8, is_quick=False)
+        assert events(log, "tuned")[0]["source"] == "measured"
+        assert events(log, "tuned_on_a_busy_machine")[0]["others_share"] == 0.4
+    assert not state.exists()
 
 
 def test_a_server_that_cannot_keep_what_it_found_serves_all_the_same(bundle: Bundle):
