@@ -22,7 +22,7 @@ from kedge_server.admin import Admin
 from kedge_server.aside import unless
 from kedge_server.following import follow
 from kedge_server.http_pages import HttpPages
-from kedge_server.jobs import QueueLimits
+from kedge_server.job_queue import QueueLimits
 from kedge_server.lifecycle import Lifecycle
 from kedge_server.loading import DeviceNotInUse, Place
 from kedge_server.logs import configure_logs

@@ -116,7 +116,8 @@ class _Arranging:
     def _as_predecessor(self, tuner: Tuner, plan: Plan) -> Arranged | None:
         """As the version that this one follows; None where there is none, or it is not alike."""
         before = tuner.predecessor
-        if before is None or before.artifact != self._runtime.artifact.name or not plan.allows(before.arrangement):
+        own = (self._runtime.artifact.name, self._runtime.device)
+        if before is None or (before.artifact, before.device) != own or not plan.allows(before.arrangement):
             return None
         if before.arrangement.is_quick != self._is_quick():
             return None
@@ -143,13 +144,13 @@ class _Arranging:
 
     def _found(self, tuner: Tuner, plan: Plan, question: Question) -> Arranged:
         """As it is measured, and kept for the next start."""
-        answer, others_share = self._undisturbed(tuner, plan, question) if tuner.may_measure else (None, 0.0)
+        answer, disturbance = self._measured(tuner, plan, question) if tuner.may_measure else (None, "")
         if answer is None:
             return self._as_predecessor(tuner, plan) or self._fixed(self.as_given())
         arranged = self._arranged(answer.arrangement)
-        if others_share > DISTURBING:
+        if disturbance:
             effect = "it is measured again at the next start"
-            _log.warning("tuned_on_a_busy_machine", **self._name, others_share=round(others_share, 2), effect=effect)
+            _log.warning("tuned_on_a_busy_machine", **self._name, because=disturbance, effect=effect)
         else:
             tuner.cache.write(answer)
         self._say(answer.arrangement, "measured", answer.chosen)
@@ -157,11 +158,14 @@ class _Arranging:
         _log.debug("tuning_table", **self._name, table=[asdict(one) for one in answer.table])
         return arranged
 
-    def _undisturbed(self, tuner: Tuner, plan: Plan, question: Question) -> tuple[Answer | None, float]:
-        """What is best, with no other model on its way; and what part of the cores other processes had meanwhile."""
-        with tuner.turns.measuring():
+    def _measured(self, tuner: Tuner, plan: Plan, question: Question) -> tuple[Answer | None, str]:
+        """What is best; and what made that uncertain, empty where nothing did."""
+        with tuner.turns.measuring() as measurement:
             others = OthersUse()
-            return self._answer(tuner, plan, question), others.share()
+            answer, share = self._answer(tuner, plan, question), others.share()
+        if share > DISTURBING:
+            return answer, f"other processes had {share:.0%} of the cores"
+        return answer, "" if measurement.was_alone else "another model took too long to load to be waited for"
 
     def _answer(self, tuner: Tuner, plan: Plan, question: Question) -> Answer | None:
         """What is best; None where the model is too slow to be measured in the time."""

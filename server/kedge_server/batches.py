@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from kedge_bundle.errors import RunFailed
 from kedge_bundle.runtimes.base import Runtime
 from kedge_bundle.signature import Signature, Tensors
-from kedge_server.jobs import UNFINISHED, Job, QueueLimits
+from kedge_server.job_queue import QueueLimits
+from kedge_server.jobs import UNFINISHED, Job
 
 T = TypeVar("T")
 

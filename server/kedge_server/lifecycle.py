@@ -12,7 +12,7 @@ from kedge_bundle.errors import DeviceLost
 from kedge_bundle.memory import trim
 from kedge_server.core_shares import CoreShares
 from kedge_server.cores import usable_cores
-from kedge_server.jobs import QueueLimits
+from kedge_server.job_queue import QueueLimits
 from kedge_server.load_threads import LoadThreads, Outcome
 from kedge_server.loading import DeviceNotInUse, LoadFailed, Place
 from kedge_server.metrics import Metrics
@@ -135,7 +135,7 @@ class Lifecycle:
         if not answering:
             return None
         loaded = max(answering, key=lambda model: model.version).loaded
-        return Predecessor(loaded.artifact.name, loaded.arrangement)
+        return Predecessor(loaded.artifact.name, loaded.device, loaded.arrangement)
 
     def _take_over(self, place: Place, outcome: Outcome) -> None:
         """Let a loaded version answer, or note why it cannot."""

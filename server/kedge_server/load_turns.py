@@ -4,32 +4,43 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
-PATIENCE_S = 10.0
-"""A load that takes longer may take for ever, on a share that hangs: nobody waits for it any more."""
+PATIENCE_S = 20.0
+"""What takes longer may take for ever, on a share that hangs: nobody waits for it any more. Twice what the longest
+measurement of a model takes."""
+
+
+@dataclass
+class Measurement:
+    """`was_alone`: whether nobody else loaded or measured from its beginning to its end."""
+
+    was_alone: bool = True
 
 
 class LoadTurns:
     """Lets threads load side by side, and each that measures have the machine to itself.
 
     Args:
-        patience_s: how long one waits for another at most.
+        patience_s: how long others are waited for, from when they began.
     """
 
     def __init__(self, patience_s: float = PATIENCE_S) -> None:
         self._patience_s = patience_s
         self._changed = threading.Condition()
+        # Each by its thread, with when it began, in `time.monotonic()` seconds.
         self._loading: dict[int, float] = {}
-        self._waiting = 0
-        self._is_measured = False
+        self._waiting: dict[int, float] = {}
+        self._measuring: dict[int, Measurement] = {}
+        self._measured_since: dict[int, float] = {}
 
     @contextmanager
     def loading(self) -> Iterator[None]:
         """To be entered by a thread for a whole load, which begins when nobody measures or waits for it."""
         thread = threading.get_ident()
         with self._changed:
-            self._changed.wait_for(lambda: not (self._waiting or self._is_measured), self._patience_s)
-            self._loading[thread] = time.monotonic()
+            self._wait_for(self._waiting, self._measured_since)
+            self._load(thread, time.monotonic())
         try:
             yield
         finally:
@@ -38,25 +49,42 @@ class LoadTurns:
                 self._changed.notify_all()
 
     @contextmanager
-    def measuring(self) -> Iterator[None]:
-        """To be entered within a load, which counts as none meanwhile; one thread at a time has it."""
+    def measuring(self) -> Iterator[Measurement]:
+        """To be entered within a load, which counts as none meanwhile."""
         thread = threading.get_ident()
         with self._changed:
+            waits_since = time.monotonic()
             began = self._loading.pop(thread)
+            self._waiting[thread] = waits_since
             self._changed.notify_all()
-            self._waiting += 1
-            while self._is_measured or self._remaining_s() > 0:
-                self._changed.wait(self._remaining_s() or None)
-            self._waiting -= 1
-            self._is_measured = True
+            self._wait_for(self._loading, self._measured_since)
+            del self._waiting[thread]
+            measurement = Measurement(was_alone=not (self._loading or self._measuring))
+            self._disturb()
+            self._measuring[thread] = measurement
+            self._measured_since[thread] = time.monotonic()
         try:
-            yield
+            yield measurement
         finally:
             with self._changed:
-                self._is_measured = False
-                self._loading[thread] = began
+                del self._measuring[thread], self._measured_since[thread]
+                self._load(thread, began + time.monotonic() - waits_since)
                 self._changed.notify_all()
 
-    def _remaining_s(self) -> float:
-        """How long the loads under way are waited for yet."""
-        return max(0.0, max(self._loading.values(), default=-self._patience_s) + self._patience_s - time.monotonic())
+    def _load(self, thread: int, began: float) -> None:
+        self._loading[thread] = began
+        self._disturb()
+
+    def _disturb(self) -> None:
+        """Whoever measures now is not alone."""
+        for measurement in self._measuring.values():
+            measurement.was_alone = False
+
+    def _wait_for(self, *others: dict[int, float]) -> None:
+        """Wait until none of these is left, but for those that began too long ago."""
+        while True:
+            latest = max((began for each in others for began in each.values()), default=None)
+            left = 0.0 if latest is None else latest + self._patience_s - time.monotonic()
+            if left <= 0:
+                return
+            self._changed.wait(left)

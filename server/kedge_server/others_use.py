@@ -1,8 +1,10 @@
-"""Whether other processes wanted the cores while something was measured on them. Linux only: elsewhere nobody knows."""
+"""Whether other processes had the cores while something was measured on them, as far as the system tells."""
 
 import os
 import time
 from pathlib import Path
+
+from kedge_server.cores import usable_cores
 
 _STAT = Path("/proc/stat")
 _BUSY = (0, 1, 2, 5, 6, 7)
@@ -25,13 +27,17 @@ class OthersUse:
         self._own_s = time.process_time()
 
     def share(self) -> float:
-        """Their part of the time of all cores that this process may use; 0 where it is not known, or not yet."""
-        cores = len(os.sched_getaffinity(0))
+        """The part that they had of the cores that this process may use; 0 where it is not known, or not yet.
+
+        Where a quota gives it fewer cores than it may run on, others may have the rest.
+        """
+        own_cores = usable_cores()
+        spare_cores = len(os.sched_getaffinity(0)) - own_cores
         passed_s = time.perf_counter() - self._began
         if passed_s < _LEAST_S:
             return 0.0
         others_s = (_used_s() - self._all_s) - (time.process_time() - self._own_s)
-        return max(0.0, others_s / (passed_s * cores))
+        return max(0.0, others_s / passed_s - spare_cores) / own_cores
 
 
 def _used_s() -> float:

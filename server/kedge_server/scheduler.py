@@ -18,7 +18,8 @@ from kedge_server.batches import batched, fitting, note_times, run_joined, split
 from kedge_server.core_shares import CoreShare
 from kedge_server.errors import DeadlinePassed, ModelFailed, NotReady, QueueFull
 from kedge_server.incidents import incident
-from kedge_server.jobs import Job, JobQueue, QueueLimits
+from kedge_server.job_queue import JobQueue, QueueLimits
+from kedge_server.jobs import Job
 from kedge_server.pace import Pace
 from kedge_server.precedence import go_behind
 

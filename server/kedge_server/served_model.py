@@ -10,7 +10,7 @@ from kedge_bundle.signature import Signature
 from kedge_bundle.store import Bundle
 from kedge_server.core_shares import CoreShares
 from kedge_server.errors import NotReady
-from kedge_server.jobs import QueueLimits
+from kedge_server.job_queue import QueueLimits
 from kedge_server.loading import Prepared
 from kedge_server.scheduler import Run, Scheduler
 from kedge_server.tuning import Arrangement

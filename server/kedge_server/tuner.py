@@ -14,10 +14,12 @@ class Predecessor:
 
     Attributes:
         artifact: the name of what it runs.
-        arrangement: what was found best for it.
+        device: what it runs on.
+        arrangement: how: what was found best, where it was measured.
     """
 
     artifact: str
+    device: str
     arrangement: Arrangement
 
 
@@ -31,7 +33,7 @@ class Tuner:
         cache: what was found at earlier starts.
         may_measure: whether the cores are free for that; otherwise only what was found earlier is taken.
         predecessor: of the version that is loaded; it is likely to be best served in the same way.
-        turns: of those that load and those that measure; two models at once would slow each other.
+        turns: of those that load and those that measure.
     """
 
     mode: Mode

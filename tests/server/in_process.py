@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 from kedge_bundle.signature import Signature, Tensors, TensorSpec
 from kedge_bundle.store import Bundle
-from kedge_server.jobs import QueueLimits
+from kedge_server.job_queue import QueueLimits
 from kedge_server.loading import Place, Prepared, prepare
 from kedge_server.metrics import Metrics
 from kedge_server.models import ModelTable

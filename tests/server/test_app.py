@@ -102,7 +102,8 @@ def test_it_starts_says_what_it_loaded_answers_and_stops_with_0(models: Path):
         assert server.metric("kedge_requests_total", model="two", version=2, code="OK", protocol="open-inference") == 1
         assert health(server) == health(server, "two") == health(server, "two/1") == SERVING
         assert server.stop() == 0
-        events = [event["event"] for event in server.log()]
+        # Other tests beside this one are processes that had the cores.
+        events = [event["event"] for event in server.log() if event["event"] != "tuned_on_a_busy_machine"]
     assert events[:2] == ["starting", "serving"]
     assert sorted(events[2:10]) == ["model_loaded"] * 4 + ["tuned"] * 4
     assert events[10:] == ["ready", "stopping", "draining", "stopped"]

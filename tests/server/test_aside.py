@@ -39,8 +39,17 @@ def test_work_goes_on_unless_it_is_to_stop():
         assert await unless(stop, asyncio.sleep(0, 7)) == 7
         with pytest.raises(OSError, match="gone"):
             await unless(stop, fail())
-        never = asyncio.Event()
+        cancelled = asyncio.Event()
+
+        async def never() -> None:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled.set()
+                raise
+
         asyncio.get_running_loop().call_later(0.05, stop.set)
-        assert await unless(stop, never.wait()) is None
+        assert await unless(stop, never()) is None
+        await asyncio.wait_for(cancelled.wait(), 10)
 
     asyncio.run(story())

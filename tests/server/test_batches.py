@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 
 from kedge_bundle.signature import Signature, Tensors, TensorSpec
 from kedge_server.batches import is_joinable, run_joined, split
-from kedge_server.jobs import Job, JobQueue, QueueLimits
+from kedge_server.job_queue import JobQueue, QueueLimits
+from kedge_server.jobs import Job
 
 
 class Same:

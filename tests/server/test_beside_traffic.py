@@ -45,13 +45,21 @@ def test_beside_traffic_nothing_is_measured_but_what_was_found_is_taken(
 @pytest.mark.parametrize(
     ("predecessor", "found"),
     [
-        (Predecessor("onnx", Arrangement(2, 1, 8, is_quick=False)), Arrangement(2, 1, 8, is_quick=False)),
-        (Predecessor("tflite", Arrangement(2, 1, 8, is_quick=False)), Arrangement(4, 1, 32, is_quick=False)),
-        (Predecessor("onnx", Arrangement(2, 1, 8, is_quick=True)), Arrangement(4, 1, 32, is_quick=False)),
-        (Predecessor("onnx", Arrangement(2, 2, 8, is_quick=False)), Arrangement(4, 1, 32, is_quick=False)),
-        (Predecessor("onnx", Arrangement(2, 1, 7, is_quick=False)), Arrangement(4, 1, 32, is_quick=False)),
+        (Predecessor("onnx", "cpu", Arrangement(2, 1, 8, is_quick=False)), Arrangement(2, 1, 8, is_quick=False)),
+        (Predecessor("tflite", "cpu", Arrangement(2, 1, 8, is_quick=False)), Arrangement(4, 1, 32, is_quick=False)),
+        (Predecessor("onnx", "cuda:0", Arrangement(2, 1, 8, is_quick=False)), Arrangement(4, 1, 32, is_quick=False)),
+        (Predecessor("onnx", "cpu", Arrangement(2, 1, 8, is_quick=True)), Arrangement(4, 1, 32, is_quick=False)),
+        (Predecessor("onnx", "cpu", Arrangement(2, 2, 8, is_quick=False)), Arrangement(4, 1, 32, is_quick=False)),
+        (Predecessor("onnx", "cpu", Arrangement(2, 1, 7, is_quick=False)), Arrangement(4, 1, 32, is_quick=False)),
     ],
-    ids=["alike", "another artifact", "not as quick", "threads that are not proven", "rows never to choose from"],
+    ids=[
+        "alike",
+        "another artifact",
+        "another device",
+        "not as quick",
+        "threads that are not proven",
+        "rows never to choose from",
+    ],
 )
 def test_beside_traffic_a_version_is_served_as_the_one_before_it_where_it_is_alike(
     bundle: Bundle, predecessor: Predecessor, found: Arrangement
@@ -66,7 +74,7 @@ def test_an_instance_that_does_not_open_is_no_reason_not_to_serve(bundle: Bundle
         raise RunnerError("out of memory")
 
     options = Options(device="cpu", tuner=Tuner("quick", 0.0, TuningCache(None)), unproven_options="warn")
-    predecessor = Predecessor("onnx", Arrangement(2, 2, 8, is_quick=False))
+    predecessor = Predecessor("onnx", "cpu", Arrangement(2, 2, 8, is_quick=False))
     monkeypatch.setattr("kedge_server.arranging.Instances.open", fails)
     with capture_logs() as log:
         found = prepare(Place("slow", 1, bundle.directory), options.beside_traffic(predecessor))

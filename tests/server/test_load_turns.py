@@ -26,14 +26,16 @@ class Story:
         self.turns = LoadTurns(patience_s)
         self.events: list[str] = []
         self.go_on: dict[str, threading.Event] = {}
+        self.alone: dict[str, bool] = {}
 
     def load(self, name: str, *, measures: bool = True) -> None:
         """Load until told to go on, then measure until told to."""
         with self.turns.loading():
             self._stay(f"{name} loads")
             if measures:
-                with self.turns.measuring():
+                with self.turns.measuring() as measurement:
                     self._stay(f"{name} measures")
+                self.alone[name] = measurement.was_alone
             self.events.append(f"{name} is done")
 
     def _stay(self, what: str) -> None:
@@ -79,12 +81,14 @@ def test_whoever_measures_waits_for_those_that_load_and_those_that_come_wait_for
     story.go("three measures")
     story.wait("three is done")
     assert story.events.index("one measures") > story.events.index("two is done")
+    assert story.alone == {"one": True, "three": True}
 
 
 def test_two_that_want_to_measure_take_turns(begin: Callable[..., object]):
     story = Story()
     for name in ("one", "two"):
         begin(story.load, name)
+        story.wait(f"{name} loads")
     for name in ("one", "two"):
         story.go(f"{name} loads")
     end = time.monotonic() + 30
@@ -96,6 +100,7 @@ def test_two_that_want_to_measure_take_turns(begin: Callable[..., object]):
     story.go(f"{'two' if 'one' in measured[0] else 'one'} measures")
     story.wait("one is done")
     story.wait("two is done")
+    assert story.alone == {"one": True, "two": True}
 
 
 def test_nobody_waits_for_ever_for_a_load_that_hangs(begin: Callable[..., object]):
@@ -110,10 +115,52 @@ def test_nobody_waits_for_ever_for_a_load_that_hangs(begin: Callable[..., object
     story.wait("two loads")  # beside what is measured, after a while
     assert time.monotonic() - began >= 0.15
     story.go("one measures")
+    story.wait("one is done")
     story.go("two loads")
+    story.wait("two measures")
+    story.go("hanging loads")
+    story.wait("hanging is done")
     story.go("two measures")
     story.wait("two is done")
+    assert story.alone == {"one": False, "two": False}  # beside one that hung
+
+
+def test_nobody_waits_for_ever_for_a_measurement_that_hangs(begin: Callable[..., object]):
+    story = Story(patience_s=0.2)
+    begin(story.load, "hanging")
     story.go("hanging loads")
+    story.wait("hanging measures")
+    began = time.monotonic()
+    begin(story.load, "one")
+    story.go("one loads")
+    story.wait("one measures")
+    assert time.monotonic() - began >= 0.15
+    story.go("one measures")
+    story.wait("one is done")
+    story.go("hanging measures")
+    story.wait("hanging is done")
+    assert story.alone == {"one": False, "hanging": False}
+
+
+def test_what_a_load_measures_counts_for_no_part_of_it(begin: Callable[..., object]):
+    turns = LoadTurns(2.0)
+    happened: list[str] = []
+
+    def first() -> None:
+        with turns.loading():
+            with turns.measuring():
+                time.sleep(1.2)
+            time.sleep(1.2)
+            happened.append("first is done")
+
+    def second() -> None:
+        time.sleep(0.1)
+        with turns.loading(), turns.measuring():
+            happened.append("second measures")
+
+    for story in (begin(first), begin(second)):
+        story.result(30)  # type: ignore[attr-defined]
+    assert happened == ["first is done", "second measures"]
 
 
 def test_what_raises_leaves_its_turn():

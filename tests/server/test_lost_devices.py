@@ -23,7 +23,8 @@ from kedge_bundle.errors import DeviceLost
 from kedge_bundle.signature import Tensors
 from kedge_server.client import PROTOCOLS, Client, ClientError, Protocol
 from kedge_server.errors import ModelFailed, NotReady
-from kedge_server.jobs import Job, QueueLimits
+from kedge_server.job_queue import QueueLimits
+from kedge_server.jobs import Job
 from kedge_server.scheduler import Run, Scheduler
 from tests.server.in_process import prepared
 from tests.services.bundles import TinyModel, identity, publish, two_output

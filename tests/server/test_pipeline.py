@@ -17,7 +17,7 @@ from kedge_server.errors import (
     QueueFull,
     ServingError,
 )
-from kedge_server.jobs import QueueLimits
+from kedge_server.job_queue import QueueLimits
 from kedge_server.pipeline import Answer, Call, Protocol
 from kedge_server.series import PROTOCOLS
 from kedge_server.validation import Policy

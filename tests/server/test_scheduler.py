@@ -12,7 +12,8 @@ from kedge_bundle.runtimes.onnx import OnnxRuntime
 from kedge_bundle.signature import Tensors
 from kedge_bundle.store import Bundle
 from kedge_server.errors import DeadlinePassed, ModelFailed, QueueFull
-from kedge_server.jobs import USUAL_PRIORITY, Job, QueueLimits
+from kedge_server.job_queue import QueueLimits
+from kedge_server.jobs import USUAL_PRIORITY, Job
 from kedge_server.scheduler import Run, Scheduler
 from tests.server.in_process import LIMITS, lookup, prepared
 from tests.services.bundles import identity, publish, slow_matmul

@@ -95,7 +95,7 @@ class InferCall:
             call.deadline = min(self._deadlines)
         if found:
             call.violations = tuple(found)
-        if not request.parameters and len(ids) <= 1:
+        if not request.parameters and len(ids) <= 1 and self._usual.takes(data, call):
             self._usual.keep(data, call, place_of(data, _RAW), place_of(data, _ID) if ids else None)
         return call
 

@@ -65,8 +65,10 @@ class PredictCall:
             deadline=self._deadline,
             violations=tuple(violations),
         )
-        places = (place_of(data, *_TENSOR, field) for field in tensor_proto.FIELDS_OF_BYTES)
-        self._usual.keep(data, call, next(filter(None, places), None))
+        if self._usual.takes(data, call):
+            ((_, array),) = call.inputs.items()
+            places = (place_of(data, *_TENSOR, field) for field in tensor_proto.fields_of_bytes(array.dtype))
+            self._usual.keep(data, call, next(filter(None, places), None))
         return call
 
     def encode(self, answer: Answer) -> tuple[bytes, Metadata]:

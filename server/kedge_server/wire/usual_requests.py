@@ -17,6 +17,9 @@ _KEPT = 512
 _LONGEST = 1024
 """Bytes beside values and id that are remembered: names, a shape."""
 
+_PLACES_KEPT = 4
+"""Of messages of one length: callers that say other things may send as many bytes."""
+
 _NO_PLACE = (0, 0)
 _Places = tuple[int, int, int, int]
 
@@ -42,7 +45,7 @@ class UsualRequests:
     """
 
     def __init__(self) -> None:
-        self._places: dict[int, _Places] = {}
+        self._places: dict[int, tuple[_Places, ...]] = {}
         self._told: dict[bytes, _Told] = {}
 
     def __len__(self) -> int:
@@ -55,43 +58,54 @@ class UsualRequests:
             message: on the wire.
             deadline: of the call.
         """
-        places = self._places.get(len(message))
-        if places is None:
-            return None
-        told = self._told.get(_without(message, places))
-        if told is None or told.places != places:
-            return None
-        id_begin, id_end, begin, end = places
-        inputs = {told.name: viewed(memoryview(message)[begin:end], told.dtype, told.shape)}
-        call = Call(told.model, inputs, told.version, told.label, told.outputs, deadline)
-        return call, message[id_begin:id_end]
+        for places in self._places.get(len(message), ()):
+            told = self._told.get(_without(message, places))
+            if told is not None and told.places == places:
+                id_begin, id_end, begin, end = places
+                inputs = {told.name: viewed(memoryview(message)[begin:end], told.dtype, told.shape)}
+                call = Call(told.model, inputs, told.version, told.label, told.outputs, deadline)
+                return call, message[id_begin:id_end]
+        return None
+
+    def takes(self, message: bytes, call: Call) -> bool:
+        """Whether a request may be of the usual kind, as far as can be told at once: one input of numbers, little else.
+
+        Args:
+            message: on the wire.
+            call: what it was decoded to.
+        """
+        if len(call.inputs) != 1 or call.violations:
+            return False
+        (array,) = call.inputs.values()
+        # Not every byte is a bool.
+        return array.dtype.kind in "iuf" and 0 < len(message) - array.nbytes <= 2 * _LONGEST
 
     def keep(
         self, message: bytes, call: Call, values: tuple[int, int] | None, id_place: tuple[int, int] | None = None
     ) -> None:
-        """Remember what a request says, if it is of the usual kind.
+        """Remember what a request says.
 
         Args:
             message: on the wire.
-            call: what it was decoded to; of its deadline the message must say nothing.
+            call: what it was decoded to, one that this takes; of its deadline the message must say nothing.
             values: where those of its input lie, and nothing else of it; None where they do not lie together.
             id_place: where its id lies; None where it has none.
         """
-        if values is None or len(call.inputs) != 1 or call.violations:
+        if values is None:
             return
         ((name, array),) = call.inputs.items()
         places = (*(id_place or _NO_PLACE), *values)
-        # Not every byte is a bool.
-        is_plain = array.dtype.kind in "iuf" and array.nbytes == values[1] - values[0] and places[1] <= places[2]
-        rest = _without(message, places) if is_plain else b""
-        if not rest or len(rest) > _LONGEST:
+        id_begin, id_end, begin, end = places
+        is_plain = array.nbytes == end - begin and id_end <= begin
+        if not is_plain or len(message) - (end - begin) - (id_end - id_begin) > _LONGEST:
             return
         if len(self._told) >= _KEPT:
             self._told.clear()
             self._places.clear()
         told = _Told(places, call.model, call.version, call.label, call.outputs, name, array.dtype, array.shape)
-        self._told[rest] = told
-        self._places[len(message)] = places
+        self._told[_without(message, places)] = told
+        others = [other for other in self._places.get(len(message), ()) if other != places]
+        self._places[len(message)] = (places, *others[: _PLACES_KEPT - 1])
 
 
 def _without(message: bytes, places: _Places) -> bytes:

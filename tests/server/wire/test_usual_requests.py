@@ -272,6 +272,23 @@ def test_no_more_is_remembered_than_there_is_room_for(usual: UsualRequests):
     assert 0 < len(usual) <= 512
 
 
+def test_callers_that_send_as_many_bytes_do_not_drive_each_other_out(usual: UsualRequests):
+    values = np.ones((1, 2), np.float32)
+    names = [("resnet", "input_10"), ("resnet50", "input_"), ("resnet_50", "input"), ("r", "a_long_input_")]
+    asked = []
+    for model, name in names:
+        made = infer_request(values, model_name=model, id="x" * 36)
+        made.inputs[0].name = name
+        asked.append(made)
+    assert len({len(made.SerializeToString()) for made in asked}) == 1
+    for made in asked:
+        with_id(made, usual)
+    for made in asked:
+        assert is_known(made, usual)
+        call, _ = with_id(made, usual)
+        assert (call.model, list(call.inputs)) == (made.model_name, [made.inputs[0].name])
+
+
 @BOTH
 def test_changed_bytes_say_the_same_whether_others_are_known_or_not(
     request_of: Callable[..., ModelInferRequest], decode: Decode

@@ -63,11 +63,16 @@ _FIXED_WIDTH = {
 """Dtypes whose packed field is, on the wire, the array's own bytes: a copy instead of a conversion of each value. The
 number of that field."""
 
-FIELDS_OF_BYTES = (pb.TensorProto.DESCRIPTOR.fields_by_name["tensor_content"].number, *_FIXED_WIDTH.values())
-"""The fields that may hold an array's own bytes."""
+_TENSOR_CONTENT = pb.TensorProto.DESCRIPTOR.fields_by_name["tensor_content"].number
 
 _OF_NUMPY = {np.dtype(object if dtype == "string" else dtype): dtype for dtype in DATA_TYPES}
 _NUMPY = {dtype: of_numpy for of_numpy, dtype in _OF_NUMPY.items()}
+
+
+def fields_of_bytes(dtype: "np.dtype[Any]") -> tuple[int, ...]:
+    """The numbers of the fields that may hold an array's own bytes."""
+    own = _FIXED_WIDTH.get(dtype.name)
+    return (_TENSOR_CONTENT,) if own is None else (_TENSOR_CONTENT, own)
 
 
 def decode(proto: pb.TensorProto) -> NDArray[np.generic]:

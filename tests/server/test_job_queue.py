@@ -9,7 +9,8 @@ import pytest
 
 from kedge_bundle.signature import Tensors
 from kedge_server.core_shares import CoreShares
-from kedge_server.jobs import USUAL_PRIORITY, Job, JobQueue, QueueLimits
+from kedge_server.job_queue import JobQueue, QueueLimits
+from kedge_server.jobs import USUAL_PRIORITY, Job
 
 Loop = asyncio.AbstractEventLoop
 SOON_S = 0.05
