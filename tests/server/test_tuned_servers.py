@@ -23,12 +23,8 @@ def bundle(tmp_path: Path) -> Bundle:
     return publish(SLOW, tmp_path / "models", "slow")
 
 
-@pytest.fixture
-def state(tmp_path: Path) -> Path:
-    return tmp_path / "state"
-
-
-def test_a_server_measures_says_what_it_took_and_keeps_it_unless_it_was_disturbed(bundle: Bundle, state: Path):
+def test_a_server_measures_says_what_it_took_and_keeps_it_unless_it_was_disturbed(bundle: Bundle, tmp_path: Path):
+    state = tmp_path / "state"
     with (
         running_server(bundle.directory, "--device", "cpu", "--state-dir", str(state)) as server,
         Client(server.grpc) as client,
@@ -44,8 +40,9 @@ def test_a_server_measures_says_what_it_took_and_keeps_it_unless_it_was_disturbe
 
 
 def test_a_server_reads_what_was_found_before_and_measures_nothing(
-    bundle: Bundle, state: Path, monkeypatch: pytest.MonkeyPatch
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    state = tmp_path / "state"
     monkeypatch.setattr("kedge_server.arranging.OthersUse.share", lambda _: 0.0)
     options = Options.of(Settings(repository=bundle.directory, device="cpu", state_dir=state))
     found = prepare(Place("slow", 1, bundle.directory), options).arrangement
