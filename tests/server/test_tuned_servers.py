@@ -64,7 +64,8 @@ def test_a_server_that_cannot_keep_what_it_found_serves_all_the_same(bundle: Bun
             assert server.event("tuning_not_kept")["directory"] == "/proc/kedge/tuning"
 
 
-def test_a_server_told_not_to_tune_does_not(bundle: Bundle, state: Path):
+def test_a_server_told_not_to_tune_does_not(bundle: Bundle, tmp_path: Path):
+    state = tmp_path / "state"
     with running_server(bundle.directory, "--tune", "off", "--state-dir", str(state)) as server:
         assert server.event("model_loaded")["threads"] == 1
         assert "tuned" not in [event.get("event") for event in server.log()]
