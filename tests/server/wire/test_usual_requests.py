@@ -211,6 +211,8 @@ def test_values_that_lie_askew_in_the_message_come_aligned(
             made.model_spec.name = "m" * length
         call = decode(made.SerializeToString(), None, usual)
         assert call.inputs["x"].flags.aligned
+        # Typed values are parsed, and copied, the first time.
+        assert request_of is typed_request or not call.inputs["x"].flags.writeable
         np.testing.assert_array_equal(call.inputs["x"], values)
     assert len(usual) == 8
 
@@ -231,6 +233,7 @@ def test_what_is_not_of_the_usual_kind_is_read_each_time(request_of: Callable[..
         for _ in range(2):
             call = decode(made.SerializeToString(), None, usual)
             assert not call.violations
+            assert call.model == (made.model_name if isinstance(made, ModelInferRequest) else made.model_spec.name)
         assert not len(usual)
 
 
