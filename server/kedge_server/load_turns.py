@@ -13,9 +13,10 @@ measurement of a model takes."""
 
 @dataclass
 class Measurement:
-    """`was_alone`: whether nobody else loaded or measured from its beginning to its end."""
+    """`began`: in `time.monotonic()` seconds. `was_alone`: whether nobody else loaded or measured until its end."""
 
-    was_alone: bool = True
+    began: float
+    was_alone: bool
 
 
 class LoadTurns:
@@ -28,18 +29,17 @@ class LoadTurns:
     def __init__(self, patience_s: float = PATIENCE_S) -> None:
         self._patience_s = patience_s
         self._changed = threading.Condition()
-        # Each by its thread, with when it began, in `time.monotonic()` seconds.
+        # By their threads; loads, and those that wait to measure, with when they began.
         self._loading: dict[int, float] = {}
         self._waiting: dict[int, float] = {}
         self._measuring: dict[int, Measurement] = {}
-        self._measured_since: dict[int, float] = {}
 
     @contextmanager
     def loading(self) -> Iterator[None]:
         """To be entered by a thread for a whole load, which begins when nobody measures or waits for it."""
         thread = threading.get_ident()
         with self._changed:
-            self._wait_for(self._waiting, self._measured_since)
+            self._wait_for(self._waiting)
             self._load(thread, time.monotonic())
         try:
             yield
@@ -57,17 +57,16 @@ class LoadTurns:
             began = self._loading.pop(thread)
             self._waiting[thread] = waits_since
             self._changed.notify_all()
-            self._wait_for(self._loading, self._measured_since)
+            self._wait_for(self._loading)
             del self._waiting[thread]
-            measurement = Measurement(was_alone=not (self._loading or self._measuring))
+            is_alone = not (self._loading or self._measuring)
             self._disturb()
-            self._measuring[thread] = measurement
-            self._measured_since[thread] = time.monotonic()
+            measurement = self._measuring[thread] = Measurement(time.monotonic(), is_alone)
         try:
             yield measurement
         finally:
             with self._changed:
-                del self._measuring[thread], self._measured_since[thread]
+                del self._measuring[thread]
                 self._load(thread, began + time.monotonic() - waits_since)
                 self._changed.notify_all()
 
@@ -80,11 +79,10 @@ class LoadTurns:
         for measurement in self._measuring.values():
             measurement.was_alone = False
 
-    def _wait_for(self, *others: dict[int, float]) -> None:
-        """Wait until none of these is left, but for those that began too long ago."""
-        while True:
-            latest = max((began for each in others for began in each.values()), default=None)
-            left = 0.0 if latest is None else latest + self._patience_s - time.monotonic()
+    def _wait_for(self, others: dict[int, float]) -> None:
+        """Wait until none of these is left and nobody measures, but for what began too long ago."""
+        while begins := [*others.values(), *(one.began for one in self._measuring.values())]:
+            left = max(begins) + self._patience_s - time.monotonic()
             if left <= 0:
                 return
             self._changed.wait(left)
