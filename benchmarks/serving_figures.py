@@ -59,12 +59,16 @@ class Result:
         value: the measured value; None where there is none.
         remark: why there is none, or what else is worth knowing.
         has_failed: there is none because a side did not answer as it should.
+        least: the value of the least that a server of this stack can do; see `least.py`.
+        least_checked: of the least that checks and counts.
     """
 
     figure: Figure
     value: float | None
     remark: str = ""
     has_failed: bool = False
+    least: float | None = None
+    least_checked: float | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -118,11 +122,12 @@ def lanes_table(lanes: Sequence[Lane]) -> str:
 
 def figures_table(results: Sequence[Result]) -> str:
     """What was promised, what was measured, and what to think of it."""
-    rows = [("figure", "measured", "must be", "", "")]
+    rows = [("figure", "measured", "must be", "the least", "checked", "", "")]
     for each in results:
-        value = "-" if each.value is None else f"{each.value:.2f} {each.figure.unit}".rstrip()
-        rows.append((each.figure.what, value, each.figure.must_be, each.verdict, each.remark))
-    return _aligned(rows, left=1, left_from=3)
+        values = (each.value, each.least, each.least_checked)
+        value, *limits = ["-" if one is None else f"{one:.2f} {each.figure.unit}".rstrip() for one in values]
+        rows.append((each.figure.what, value, each.figure.must_be, *limits, each.verdict, each.remark))
+    return _aligned(rows, left=1, left_from=5)
 
 
 def as_document(lanes: Iterable[Lane], results: Iterable[Result]) -> dict[str, object]:
@@ -145,6 +150,8 @@ def as_document(lanes: Iterable[Lane], results: Iterable[Result]) -> dict[str, o
                 "name": each.figure.name,
                 "what": each.figure.what,
                 "value": each.value,
+                "least": each.least,
+                "least_checked": each.least_checked,
                 "must_be": each.figure.must_be,
                 "verdict": each.verdict,
                 "remark": each.remark,

@@ -4,7 +4,7 @@ import shutil
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -31,12 +31,14 @@ from benchmarks.serving_runs import (
     peer_call,
     rate_ratio,
 )
-from benchmarks.serving_sides import infer_call, kedge, least
+from benchmarks.serving_sides import LEAST, LEAST_CHECKED, infer_call, kedge, least
 
 _CONNECTIONS, _STREAMS = 8, 2
 _OPEN_CONNECTIONS, _OPEN_STREAMS = 16, 100
 """Of an open loop: more calls may be under way than ever are."""
-_SERVERS = _KEDGE, _TRITON, _LEAST = "Kedge", "Triton, Python backend", "the least there can be"
+_KEDGE = "Kedge"
+_OURS = (_KEDGE, LEAST, LEAST_CHECKED)
+_TRITON = "Triton, Python backend"
 _ALONE = "onnxruntime, alone, 1 row"
 _ARRANGEMENTS = ((1, 1, 1), (1, 2, 8), (2, 1, 1), (2, 1, 8))
 """Sessions at once, threads of each, rows of a run: the ways to use two cores without a server."""
@@ -62,18 +64,27 @@ def measure_mobilenet(wanted: Wanted) -> Measured:
         for all_loads, loads in ((closed, start.closed), (opened, start.opened)):
             for side, rounds in loads.items():
                 all_loads[side] += rounds
-    best = max((side for side in closed if side not in _SERVERS), key=lambda side: _rate(closed[side]))
-    latency = median(our.p99_ms / bare_.p50_ms for our, bare_ in zip(opened[_KEDGE], opened[_ALONE], strict=True))
+    best = max((side for side in closed if side not in (*_OURS, _TRITON)), key=lambda side: _rate(closed[side]))
+    latencies = [
+        median(our.p99_ms / bare_.p50_ms for our, bare_ in zip(opened[side], opened[_ALONE], strict=True))
+        for side in _OURS
+    ]
     return Measured(
         lanes(f"MobileNetV2, {_CONNECTIONS} x {_STREAMS}", closed) + lanes("MobileNetV2 at half of that, open", opened),
         (
-            Result(FIGURE["triton"], rate_ratio(closed[_KEDGE], closed[_TRITON]))
+            _result("triton", [rate_ratio(closed[side], closed[_TRITON]) for side in _OURS])
             if _TRITON in closed
             else Result(FIGURE["triton"], None, start.why_no_triton),
-            Result(FIGURE["bare"], rate_ratio(closed[_KEDGE], closed[best]), f"best: {best}"),
-            Result(FIGURE["open-loop"], latency),
+            _result("bare", [rate_ratio(closed[side], closed[best]) for side in _OURS], f"best: {best}"),
+            _result("open-loop", latencies),
         ),
     )
+
+
+def _result(figure: str, values: Sequence[float], remark: str = "") -> Result:
+    """Of Kedge, and of the least servers."""
+    value, limit, limit_checked = values
+    return Result(FIGURE[figure], value, remark, least=limit, least_checked=limit_checked)
 
 
 class _Start(NamedTuple):
@@ -88,7 +99,8 @@ def _one_start(model: Model, wanted: Wanted) -> _Start:
     with ExitStack() as stack:
         served: dict[str, Call] = {
             _KEDGE: infer_call(stack.enter_context(kedge(model.repository)), model),
-            _LEAST: infer_call(stack.enter_context(least(model)), model),
+            LEAST: infer_call(stack.enter_context(least(model)), model),
+            LEAST_CHECKED: infer_call(stack.enter_context(least(model, is_checked=True)), model),
         }
         in_open_loop = dict(served)
         why_no_triton = ""

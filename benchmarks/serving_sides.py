@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[1]
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
+LEAST, LEAST_CHECKED = "the least there can be", "the least, checked"
 _ANSWER_S = 30.0
 _STOP_S = 10.0
 
@@ -60,9 +61,10 @@ def echo() -> Iterator[Side]:
 
 
 @contextmanager
-def least(model: Model) -> Iterator[Side]:
-    """`benchmarks.least`: the same server around onnxruntime, and nothing else."""
-    with _module("the least there can be", "benchmarks.least", str(model.onnx)) as side:
+def least(model: Model, *, is_on_the_loop: bool = False, is_checked: bool = False) -> Iterator[Side]:
+    """`benchmarks.least`: the same server around onnxruntime, and nothing else, or the least that checks and counts."""
+    flags = ["--on-the-loop"] * is_on_the_loop + ["--checked"] * is_checked
+    with _module(LEAST_CHECKED if is_checked else LEAST, "benchmarks.least", str(model.onnx.parent), *flags) as side:
         yield side
 
 

@@ -11,6 +11,8 @@ from benchmarks.serving_figures import Result
 from benchmarks.serving_models import Model, mlp
 from benchmarks.serving_runs import FIGURE, Measured, Wanted, alternate, cpu_ratio, drivers, lanes, peer_call
 from benchmarks.serving_sides import (
+    LEAST,
+    LEAST_CHECKED,
     STREAM,
     NotServed,
     Side,
@@ -18,6 +20,7 @@ from benchmarks.serving_sides import (
     echo_call,
     infer_call,
     kedge,
+    least,
     predict_call,
     stream_call,
 )
@@ -35,7 +38,7 @@ _COMPILED_ONCE = {"PYTHONDONTWRITEBYTECODE": ""}
 
 
 def measure_small(wanted: Wanted) -> Measured:
-    """Kedge by both protocols and by streams, the echo, and the peers that were asked for."""
+    """Kedge by both protocols and by streams, the echo, the least servers, and the peers that were asked for."""
     model = mlp(wanted.scratch)
     missing: dict[str, str] = {}
     with ExitStack() as stack:
@@ -45,11 +48,14 @@ def measure_small(wanted: Wanted) -> Measured:
             _INFER: infer_call(ours, model),
             _PREDICT: predict_call(ours, model),
         }
-        for peer, side in _PEERS.items():
+        for is_checked in (False, True):
+            side = stack.enter_context(least(model, is_on_the_loop=True, is_checked=is_checked))
+            unary[side.name] = infer_call(side, model)
+        for peer, name in _PEERS.items():
             try:
-                unary[side] = peer_call(stack, peer, model, wanted)
+                unary[name] = peer_call(stack, peer, model, wanted)
             except PeerMissing as why:
-                missing[side] = str(why)
+                missing[name] = str(why)
         streamed = {}
         try:
             streamed = {_STREAM: stream_call(ours, model), _ECHO_STREAM: echo_call(floor, model, STREAM)}
@@ -62,7 +68,11 @@ def measure_small(wanted: Wanted) -> Measured:
     def result(figure: str, ours: str, theirs: str) -> Result:
         if why := missing.get(ours) or missing.get(theirs):
             return Result(FIGURE[figure], None, why)
-        return Result(FIGURE[figure], cpu_ratio(loads[ours], loads[theirs]))
+        value = cpu_ratio(loads[ours], loads[theirs])
+        if ours != _INFER:
+            return Result(FIGURE[figure], value)
+        limits = [cpu_ratio(loads[limit], loads[theirs]) for limit in (LEAST, LEAST_CHECKED)]
+        return Result(FIGURE[figure], value, least=limits[0], least_checked=limits[1])
 
     return Measured(
         lanes(f"MLP, {_CONNECTIONS} x {_STREAMS}", loads),
