@@ -8,6 +8,7 @@ from kedge_server.admin import Admin
 from kedge_server.metrics import Metrics
 from kedge_server.pb import open_inference_pb2, tensorflow_serving_pb2
 from kedge_server.pipeline import Pipeline
+from kedge_server.precedence import polite
 from kedge_server.wire.answer_limits import AnswerLimits
 from kedge_server.wire.health import HealthService
 from kedge_server.wire.open_inference import OpenInferenceService
@@ -79,13 +80,14 @@ def new_server(message_bytes: int, queue_rows: int) -> grpc.aio.Server:
         message_bytes: the largest message, either way.
         queue_rows: what may wait for a model; so many calls of one connection can be told that it is full.
     """
-    return grpc.aio.server(
-        options=[
-            ("grpc.so_reuseport", 0),  # two servers on one port would each answer a part of the calls
-            ("grpc.server.max_pending_requests", _MOST_PENDING),
-            ("grpc.server.max_pending_requests_hard_limit", _MOST_PENDING),
-            ("grpc.max_concurrent_streams", min(max(_CALLS, 2 * queue_rows), _LARGEST_OPTION)),
-            ("grpc.max_receive_message_length", message_bytes),
-            ("grpc.max_send_message_length", message_bytes),
-        ],
-    )
+    with polite():  # it begins its threads here
+        return grpc.aio.server(
+            options=[
+                ("grpc.so_reuseport", 0),  # two servers on one port would each answer a part of the calls
+                ("grpc.server.max_pending_requests", _MOST_PENDING),
+                ("grpc.server.max_pending_requests_hard_limit", _MOST_PENDING),
+                ("grpc.max_concurrent_streams", min(max(_CALLS, 2 * queue_rows), _LARGEST_OPTION)),
+                ("grpc.max_receive_message_length", message_bytes),
+                ("grpc.max_send_message_length", message_bytes),
+            ],
+        )
