@@ -17,7 +17,6 @@ from kedge_server.load_threads import LoadThreads, Outcome
 from kedge_server.loading import DeviceNotInUse, LoadFailed, Place
 from kedge_server.metrics import Metrics
 from kedge_server.models import ModelTable
-from kedge_server.precedence import end_politeness
 from kedge_server.scheduler import Run
 from kedge_server.served_model import Loaded, ServedModel
 from kedge_server.session import Options
@@ -162,8 +161,6 @@ class Lifecycle:
             nice=self._options.compute_nice,
             cores=self._cores,
         )
-        if not loaded.scheduler.is_quick:
-            end_politeness()
         self._models.set_ready(model, loaded)
         self._metrics.add_model(model)
         _log.info(

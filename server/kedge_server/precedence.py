@@ -10,7 +10,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import structlog
 
@@ -38,8 +37,8 @@ def go_behind(nice: int) -> None:
 def polite() -> Iterator[None]:
     """Threads that are begun while entered take no core from another thread when they wake up: they wait for its turn.
 
-    For gRPC's, where models run on the event loop: they wake up a dozen times for a request, and each time, what the
-    loop does would go on with cold caches.
+    For gRPC's: they wake up a dozen times for a request, and each time, what the event loop does or a model computes
+    would go on with cold caches.
     """
     is_polite = False
     if sys.platform == "linux":
@@ -54,29 +53,6 @@ def polite() -> Iterator[None]:
     finally:
         if is_polite:
             os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
-
-
-def end_politeness() -> None:
-    """Let all threads take a core when they wake up, also those that were begun politely.
-
-    For gRPC's, where models run in threads: what computes keeps its core for milliseconds, and answers would wait.
-    """
-    try:
-        if sys.platform != "linux" or os.sched_getscheduler(os.getpid()) != os.SCHED_OTHER:  # as in `polite`
-            return
-        threads = [int(task.name) for task in Path("/proc/self/task").iterdir()]
-    except OSError as error:
-        _tell(error)
-        return
-    for thread in threads:
-        try:
-            if os.sched_getscheduler(thread) == os.SCHED_BATCH:
-                os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
-        except ProcessLookupError:
-            continue  # it has just ended
-        except OSError as error:
-            _tell(error)
-            return
 
 
 def _tell(error: OSError) -> None:

@@ -90,7 +90,7 @@ def test_threads_that_answer_get_a_core_before_those_that_compute(tmp_path: Path
             assert time.monotonic() < end, others
             time.sleep(0.05)
             others = turns(server)[1:]
-        assert {turn[1:] for turn in others if turn[0] == "event_engine"} == {(os.SCHED_OTHER, loop[2])}
+        assert {turn[1:] for turn in others if turn[0] == "event_engine"} == {(os.SCHED_BATCH, loop[2])}
 
 
 def test_it_starts_says_what_it_loaded_answers_and_stops_with_0(models: Path):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from structlog.testing import capture_logs
 
-from kedge_server.precedence import end_politeness, go_behind, polite
+from kedge_server.precedence import go_behind, polite
 
 Turn = tuple[int, int]
 
@@ -43,8 +43,7 @@ def test_where_nobody_may_ask_how_threads_are_scheduled_they_are_alike(monkeypat
     monkeypatch.setattr(os, "sched_getscheduler", refused)
     with capture_logs() as log, polite():
         assert in_a_thread(lambda: (0, os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))) == (0, 0)
-        end_politeness()
-    assert [event["event"] for event in log] == ["no_precedence"] * 2
+    assert [event["event"] for event in log] == ["no_precedence"]
 
 
 def test_a_thread_that_stands_last_stays_there():
@@ -75,50 +74,6 @@ def test_a_thread_that_is_begun_politely_stays_so_and_nobody_else():
     assert turn() == before
 
 
-def test_politeness_ends_for_all_threads_and_those_that_they_begin():
-    begun, go_on = threading.Event(), threading.Event()
-    found: list[Turn] = []
-
-    def work() -> None:
-        found.append(turn())
-        begun.set()
-        go_on.wait()
-        found.extend((turn(), in_a_thread(turn)))
-
-    before = turn()
-    thread = threading.Thread(target=work)
-    with polite():
-        thread.start()
-    begun.wait()
-    end_politeness()
-    go_on.set()
-    thread.join()
-    assert found == [(os.SCHED_BATCH, before[1]), before, before]
-
-
-def test_politeness_does_not_end_where_somebody_chose_it_for_the_process(monkeypatch: pytest.MonkeyPatch):
-    begun, go_on = threading.Event(), threading.Event()
-    found: list[Turn] = []
-
-    def work() -> None:
-        begun.set()
-        go_on.wait()
-        found.append(turn())
-
-    thread = threading.Thread(target=work)
-    with polite():
-        thread.start()
-    begun.wait()
-    of_a_thread = os.sched_getscheduler
-    monkeypatch.setattr(
-        os, "sched_getscheduler", lambda which: os.SCHED_BATCH if which == os.getpid() else of_a_thread(which)
-    )
-    end_politeness()
-    go_on.set()
-    thread.join()
-    assert found[0][0] == os.SCHED_BATCH
-
-
 def test_a_policy_that_somebody_chose_is_kept():
     def work() -> Turn:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
@@ -139,7 +94,6 @@ def test_where_it_is_refused_everything_goes_on(monkeypatch: pytest.MonkeyPatch)
         go_behind(5)
         with polite():
             assert turn() == before
-            end_politeness()
     assert [entry["because"] for entry in log] == ["not here", "not here"]
 
 
@@ -149,5 +103,4 @@ def test_elsewhere_than_on_linux_nothing_is_tried(monkeypatch: pytest.MonkeyPatc
     go_behind(5)
     with polite():
         assert turn() == before
-        end_politeness()
     assert turn() == before
