@@ -7,9 +7,8 @@ what comes together. Nothing is parsed, checked, counted or bounded: the values 
 of a ModelInferRequest's bytes.
 
 With `--checked` each request is also decoded, compared with the signature and with training, timed, its outputs looked
-at, its response made and all of it counted: by Kedge's own functions, which `benchmarks.serving` compares elsewhere, in
-one coroutine. Queue limits, priorities, cancelled work, versions, labels and errors are still missing. Prints the port
-that it listens on.
+at, its response made and all of it counted: by Kedge's own functions, in one coroutine. Queue limits, priorities,
+cancelled work, versions, labels and errors are still missing. Prints the port that it listens on.
 """
 
 import argparse
@@ -26,6 +25,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 import uvloop
+from numpy.typing import NDArray
 
 from benchmarks import bare
 from benchmarks.echo import serve
@@ -97,10 +97,13 @@ class _Least:
                     break
             self._loop.call_soon_threadsafe(self._deliver, batch, self._run(batch))
 
-    def _run(self, batch: Sequence[_Waiting]) -> list[bytes]:
+    def _outputs(self, batch: Sequence[_Waiting]) -> NDArray[np.float32]:
         rows = np.frombuffer(b"".join([one.values for one in batch]), np.float32).reshape(-1, *self._shape)
         (output,) = self._session.run(None, {self._input: rows})
-        return [length_delimited(_RAW, row.tobytes()) for row in output]
+        return np.asarray(output, np.float32)
+
+    def _run(self, batch: Sequence[_Waiting]) -> list[bytes]:
+        return [length_delimited(_RAW, row.tobytes()) for row in self._outputs(batch)]
 
     def _deliver(self, batch: Sequence[_Waiting], answers: Sequence[bytes]) -> None:
         for one, answer in zip(batch, answers, strict=True):
@@ -143,8 +146,7 @@ class _Checked(_Least):
 
     def _run(self, batch: Sequence[_Waiting]) -> list[bytes]:
         began = time.perf_counter()
-        rows = np.frombuffer(b"".join([one.values for one in batch]), np.float32).reshape(-1, *self._shape)
-        (output,) = self._session.run(None, {self._input: rows})
+        output = self._outputs(batch)
         ran = time.perf_counter()
         answers: list[bytes] = []
         for place, one in enumerate(batch):

@@ -4,7 +4,6 @@ import itertools
 import signal
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,7 +48,6 @@ class LiveObjects:
         """Wait until they are what they were after the first small request: whatever came between has left nothing."""
         self._ask()
         end = time.monotonic() + SETTLED_S
-        # Fewer is at rest, too: a request that is counted after its turn of the loop was still there at the first look.
-        while not Counter(alive := self.now()) <= Counter(self._at_rest):
+        while (alive := self.now()) != self._at_rest:
             assert time.monotonic() < end, f"{alive} are alive, {self._at_rest} at rest"
             time.sleep(0.1)
