@@ -71,7 +71,8 @@ class _Least:
             threading.Thread(target=self._work, daemon=True).start()
 
     async def infer(self, request: bytes, _: object) -> bytes:
-        await self._gathering.turn()
+        if (turn := self._gathering.turn()) is not None:
+            await turn
         return await self._put(_Waiting(request[-self._bytes :], self._loop.create_future()))
 
     def _put(self, one: _Waiting) -> asyncio.Future[bytes]:
@@ -119,10 +120,11 @@ class _Checked(_Least):
         self._model = bundle.manifest.name
         self._usual = UsualRequests()
         self._series = Series(OUTCOMES)
-        self._ended: list[tuple[CallRecord, float]] = []
+        self._ended: list[CallRecord] = []
 
     async def infer(self, request: bytes, context: object) -> bytes:
-        await self._gathering.turn()
+        if (turn := self._gathering.turn()) is not None:
+            await turn
         record = CallRecord("open-inference", time.perf_counter())
         infer_call = InferCall(request, context.time_remaining(), self._usual)  # type: ignore[attr-defined]  # gRPC's
         call = infer_call.decode()
@@ -133,16 +135,16 @@ class _Checked(_Least):
         (array,) = call.inputs.values()
         one = _Waiting(array.data, self._loop.create_future(), infer_call, record, time.perf_counter())
         answer = await self._put(one)
-        seconds = time.perf_counter() - record.started_at
+        record.seconds = time.perf_counter() - record.started_at
         if not self._ended:
             self._loop.call_soon(self._count)
-        self._ended.append((record, seconds))
+        self._ended.append(record)
         return answer
 
     def _count(self) -> None:
         ended, self._ended = self._ended, []
-        for record, seconds in ended:
-            self._series.count(record, seconds)
+        for record in ended:
+            self._series.count(record)
 
     def _run(self, batch: Sequence[_Waiting]) -> list[bytes]:
         began = time.perf_counter()

@@ -150,10 +150,10 @@ class InputStats(BaseModel):
 
     def _bounds(self, limits: Limits) -> _Bounds:
         """The least and the largest value of each feature that is no violation."""
-        known = self._bounds_by_limits
-        if limits not in known:
-            known[limits] = self._work_out_bounds(limits)
-        return known[limits]
+        bounds = self._bounds_by_limits.get(limits)
+        if bounds is None:
+            bounds = self._bounds_by_limits[limits] = self._work_out_bounds(limits)
+        return bounds
 
     def _work_out_bounds(self, limits: Limits) -> _Bounds:
         stats = self._arrays

@@ -29,17 +29,17 @@ class Gathering:
         self._looks = 0
         self._alone = 0
 
-    async def turn(self) -> None:
-        """Wait for the calls that are about to come, some dozens of microseconds, where there are any."""
+    def turn(self) -> asyncio.Future[None] | None:
+        """What a call waits for, some dozens of microseconds, while others are about to come; None: for nothing."""
         if not self.is_useful or (not self._waiting and not self._is_tried()):
-            return
+            return None
         loop = asyncio.get_running_loop()
         future = loop.create_future()
         self._waiting.append(future)
         if len(self._waiting) == 1:
             self._seen = self._looks = 0
             loop.call_soon(self._look, loop)
-        await future
+        return future
 
     def _is_tried(self) -> bool:
         """Whether calls came together lately, or it is time to see whether they do."""

@@ -48,13 +48,8 @@ class ModelTable:
                 there = ", ".join(map(str, sorted(known)))
                 raise ModelNotFound(f"model '{name}' has no version {version}; it has {there}")
         else:
-            model = max(
-                (model for model in known.values() if model.state == "ready"),
-                key=lambda model: model.version,
-                default=None,
-            )
-            if model is None:
-                model = known[max(known)]
+            ready = [number for number, model in known.items() if model.state == "ready"]
+            model = known[max(ready or known)]
         if model.state != "ready":
             raise NotReady(f"model '{name}' version {model.version} is not ready: {model.state}; /readyz says why")
         return model

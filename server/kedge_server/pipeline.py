@@ -86,14 +86,9 @@ class Pipeline:
         self._policy = policy
         self._gathering = Gathering()
 
-    @property
-    def gathers(self) -> bool:
-        """Whether calls that come by themselves are to wait for their `turn`."""
-        return self._gathering.is_useful
-
-    async def turn(self) -> None:
-        """To be awaited before each call that came by itself, where calls gather; see `gathering.py`."""
-        await self._gathering.turn()
+    def turn(self) -> asyncio.Future[None] | None:
+        """To be awaited, where there is one, before each call that came by itself; see `gathering.py`."""
+        return self._gathering.turn()
 
     async def predict(
         self, protocol: Protocol, decode: Callable[[], Call], encode: Callable[[Answer], T], request_bytes: int = 0
@@ -178,7 +173,7 @@ def _text_bytes(inputs: Tensors, request_bytes: int) -> int:
 
     Counted without looking at them: there may be millions.
     """
-    strings = [array.size for array in inputs.values() if array.dtype == object]
+    strings = [array.size for array in inputs.values() if array.dtype.kind == "O"]
     return request_bytes + sum(strings) * _EMPTY_BYTES if strings else 0
 
 

@@ -183,7 +183,7 @@ class Scheduler:
         """Run nothing any more, and free nothing: the device is lost. What waits, and what comes, is NotReady."""
         self._has_given_up = True
 
-    async def _soon(self, job: Job[T]) -> T:
+    def _soon(self, job: Job[T]) -> asyncio.Future[T]:
         """Run a job on the event loop, with those of all callers whose turn comes before the loop looks out again."""
         job.queued_at = time.perf_counter()
         job.is_taken = True
@@ -192,7 +192,7 @@ class Scheduler:
         self._here.append(job)  # type: ignore[arg-type]  # nobody looks at a result
         if len(self._here) == 1:
             self._loop.call_soon(self._run_here)
-        return await future
+        return future
 
     def _run_here(self) -> None:
         """Run what has gathered, and stop doing so here where it keeps holding the loop up."""

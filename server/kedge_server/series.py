@@ -77,6 +77,7 @@ class CallRecord:
         started_at: `time.perf_counter()` seconds.
         model: None until it was found.
         decode, validate, queue, run, encode: seconds of each phase; below 0 where it was not reached.
+        seconds: from its start to its end; 0 while it is under way.
         code: the canonical code of the outcome.
         reason: why it was refused; empty when it was not.
     """
@@ -91,6 +92,7 @@ class CallRecord:
     queue: float = -1.0
     run: float = -1.0
     encode: float = -1.0
+    seconds: float = 0.0
     code: str = "OK"
     reason: str = ""
 
@@ -112,12 +114,12 @@ class ModelStatistics:
     compute_infer: Duration = field(default_factory=Duration)
     compute_output: Duration = field(default_factory=Duration)
 
-    def count(self, record: CallRecord, seconds: float) -> None:
-        """Count a request that ended after so long."""
+    def count(self, record: CallRecord) -> None:
+        """Count a request that has ended."""
         if record.code != "OK":
-            self.fail.add(seconds)
+            self.fail.add(record.seconds)
             return
-        self.success.add(seconds)
+        self.success.add(record.seconds)
         self.queue.add(record.queue)
         self.compute_input.add(record.decode + record.validate)
         self.compute_infer.add(record.run)
@@ -165,10 +167,10 @@ class Series:
             for kind in _NONFINITE_KINDS:
                 self.output_nonfinite[spec.name, kind] += 0
 
-    def count(self, record: CallRecord, seconds: float) -> None:
-        """Count a request that ended after so long."""
+    def count(self, record: CallRecord) -> None:
+        """Count a request that has ended."""
         self.requests[record.protocol, record.code] += 1
-        self.durations[record.protocol].observe(seconds)
+        self.durations[record.protocol].observe(record.seconds)
         phases = (record.decode, record.validate, record.queue, record.run, record.encode)
         for histogram, phase_seconds in zip(self.phases.values(), phases, strict=True):
             if phase_seconds < 0:
@@ -180,7 +182,7 @@ class Series:
             self._count_inputs(record.inputs)
         if record.outputs is not None:
             self._count_outputs(record.outputs)
-        self.statistics.count(record, seconds)
+        self.statistics.count(record)
 
     def _count_inputs(self, report: InputReport) -> None:
         for name, values in report.values.items():

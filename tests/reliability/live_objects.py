@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.services.server_process import ServerProcess
 
 SETTLED_S = 30.0
+_LOOK_S = 0.1
 
 _COUNTING_SERVER = Path(__file__).with_name("counting_server.py")
 
@@ -36,7 +37,16 @@ class LiveObjects:
         self._looks = itertools.count(1)
         server.event("ready")  # what was there before is out of the collector's sight then
         ask()
-        self._at_rest = self.now()
+        self._at_rest = self._settled()
+
+    def _settled(self) -> dict[str, int]:
+        """What is alive once it stays the same: a request is counted after the turn of the event loop that ended it."""
+        before = self.now()
+        while True:
+            time.sleep(_LOOK_S)
+            if (alive := self.now()) == before:
+                return alive
+            before = alive
 
     def now(self) -> dict[str, int]:
         """Kind -> how many are alive."""
@@ -50,4 +60,4 @@ class LiveObjects:
         end = time.monotonic() + SETTLED_S
         while (alive := self.now()) != self._at_rest:
             assert time.monotonic() < end, f"{alive} are alive, {self._at_rest} at rest"
-            time.sleep(0.1)
+            time.sleep(_LOOK_S)

@@ -1,5 +1,6 @@
 import asyncio
 import re
+import threading
 from pathlib import Path
 from typing import get_args
 
@@ -139,3 +140,49 @@ def test_the_process_is_on_the_page():
 def test_a_model_of_which_nothing_is_known_has_statistics_of_zero():
     statistics = Metrics(ModelTable(), "test").statistics("absent", 1)
     assert (statistics.inference_count, statistics.success.count, statistics.last_inference_ms) == (0, 0, 0)
+
+
+def finished(metrics: Metrics, count: int) -> None:
+    for _ in range(count):
+        record = metrics.start("open-inference")
+        record.code, record.reason = "NOT_FOUND", "not_found"
+        metrics.finish(record)
+
+
+def counted(metrics: Metrics) -> float:
+    body, _ = metrics.page("")
+    (total,) = re.findall(r'kedge_requests_total{.*NOT_FOUND.*protocol="open-inference".*} (\S+)', body.decode())
+    return float(total)
+
+
+def test_whoever_reads_in_the_turn_in_which_a_request_ended_finds_it_counted():
+    async def story() -> float:
+        metrics = Metrics(ModelTable(), "test")
+        finished(metrics, 3)
+        return counted(metrics)
+
+    assert asyncio.run(story()) == 3
+
+
+def test_requests_are_counted_once_while_other_threads_read():
+    async def story() -> tuple[list[float], float]:
+        metrics, seen = Metrics(ModelTable(), "test"), list[float]()
+        is_over = threading.Event()
+
+        def read() -> None:
+            while not is_over.is_set():
+                seen.append(counted(metrics))
+
+        readers = [threading.Thread(target=read) for _ in range(3)]
+        for reader in readers:
+            reader.start()
+        for _ in range(300):
+            finished(metrics, 10)
+            await asyncio.sleep(0)
+        is_over.set()
+        await asyncio.to_thread(lambda: [reader.join() for reader in readers])
+        return seen, counted(metrics)
+
+    seen, total = asyncio.run(story())
+    assert total == 3000
+    assert all(0 <= number <= 3000 for number in seen)

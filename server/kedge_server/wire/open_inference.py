@@ -134,8 +134,8 @@ class OpenInferenceService:
 
     async def model_infer(self, data: bytes, context: Context) -> bytes:
         """Answer a ModelInferRequest."""
-        if self._pipeline.gathers:
-            await self._pipeline.turn()
+        if (turn := self._pipeline.turn()) is not None:
+            await turn
         call = InferCall(data, context.time_remaining(), self._usual)
         encode = self._limits.limited(call.encode, context)
         response, trailing = await self._pipeline.predict("open-inference", call.decode, encode, len(data))

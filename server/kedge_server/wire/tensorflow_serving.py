@@ -73,8 +73,8 @@ class PredictionService:
 
     async def predict(self, data: bytes, context: Context) -> bytes:
         """Answer a PredictRequest."""
-        if self._pipeline.gathers:
-            await self._pipeline.turn()
+        if (turn := self._pipeline.turn()) is not None:
+            await turn
         call = PredictCall(data, context.time_remaining(), self._usual)
         encode = self._limits.limited(call.encode, context)
         response, metadata = await self._pipeline.predict("tensorflow-serving", call.decode, encode, len(data))
