@@ -14,9 +14,9 @@ import structlog
 import uvloop
 
 from kedge_bundle import __version__
+from kedge_bundle.comparison import Limits
 from kedge_bundle.errors import BundleError
 from kedge_bundle.memory import give_back_large_blocks, settle
-from kedge_bundle.stats import Limits
 from kedge_server.addresses import Address, check_free, why_not
 from kedge_server.admin import Admin
 from kedge_server.aside import unless

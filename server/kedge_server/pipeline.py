@@ -12,8 +12,8 @@ from typing import Literal, TypeVar
 
 import structlog
 
+from kedge_bundle.comparison import StatViolation
 from kedge_bundle.signature import Tensors, Violation
-from kedge_bundle.stats import StatViolation
 from kedge_server.errors import ModelFailed, ServingError
 from kedge_server.gathering import Gathering
 from kedge_server.incidents import incident

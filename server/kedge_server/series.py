@@ -5,7 +5,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import get_args
 
-from kedge_bundle.stats import Kind
+from kedge_bundle.comparison import Kind
 from kedge_server.errors import (
     AnswersUnread,
     AnswerTooLarge,

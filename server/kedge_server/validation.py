@@ -3,6 +3,7 @@
 Reports, not exceptions, come first: what a refused request held is counted, too.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,8 +12,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from kedge_bundle.comparison import FEW_VALUES, Comparison, Limits, StatViolation
 from kedge_bundle.signature import Signature, Tensors, TensorSpec, Violation, row_count
-from kedge_bundle.stats import InputStats, Limits, StatViolation
+from kedge_bundle.stats import InputStats
 from kedge_server.errors import InvalidInput
 
 StatPolicy = Literal["off", "observe", "reject"]
@@ -55,25 +57,42 @@ class Contract:
     strings: Literal["bytes", "utf-8"] = "bytes"
 
     @cached_property
-    def expected(self) -> tuple["Expected", ...]:
+    def _expected(self) -> dict[Limits, "Expected"]:
+        """What was worked out already: a server has one set of limits, and asks with every request."""
+        return {}
+
+    def expected(self, limits: Limits) -> "Expected":
         """What is looked at in every request, worked out once."""
-        stats = {entry.input: [one for one in self.stats if one.input == entry.input] for entry in self.stats}
-        return tuple(
-            Expected(spec.name, spec.numpy_dtype, list(spec.shape[1:]), spec.shape[0], tuple(stats.get(spec.name, ())))
-            for spec in self.signature.inputs
-            if spec.shape
-        )
+        expected = self._expected.get(limits)
+        if expected is None:
+            comparisons = tuple(Comparison(stats, limits) for stats in self.stats)
+            expected = self._expected[limits] = Expected(comparisons, tuple(self._inputs(comparisons)))
+        return expected
+
+    def _inputs(self, comparisons: tuple[Comparison, ...]) -> Iterable["ExpectedInput"]:
+        for spec in self.signature.inputs:
+            if spec.shape:
+                own = tuple(comparison for comparison in comparisons if comparison.input == spec.name)
+                yield ExpectedInput(spec.name, spec.numpy_dtype, list(spec.shape[1:]), spec.shape[0], own)
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """One input: its dtype, the sizes behind its rows, its rows (None: any number), and its statistics."""
+    """What requests are compared with: `comparisons` with training, of all inputs, and the inputs that have rows."""
+
+    comparisons: tuple[Comparison, ...]
+    inputs: tuple["ExpectedInput", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedInput:
+    """One input: its dtype, the sizes behind its rows, its rows (None: any number), and what compares it."""
 
     name: str
     dtype: np.dtype[np.generic]
     trailing: list[int | None]
     rows: int | None
-    stats: tuple[InputStats, ...]
+    comparisons: tuple[Comparison, ...]
 
     def takes(self, sizes: list[int]) -> bool:
         """Whether these are sizes that it may have behind its rows."""
@@ -157,10 +176,12 @@ def check_inputs(
         names = {spec.name for spec in well_formed}
         report.stat_violations = tuple(
             violation
-            for stats in contract.stats
+            for comparison in contract.expected(policy.limits).comparisons
+            if comparison.input in names
+            for array in (inputs[comparison.input],)
             # Free axes may be empty; there is nothing to compare then.
-            if stats.input in names and inputs[stats.input].dtype.kind in "biuf" and inputs[stats.input].size
-            for violation in stats.violations(inputs[stats.input], policy.limits)
+            if array.dtype.kind in "biuf" and array.size
+            for violation in comparison.violations(array)
         )
     if policy.input_stats == "reject":
         # Non-finite values have a policy of their own, which has spoken above.
@@ -173,10 +194,11 @@ def check_inputs(
 
 def _usual_rows(inputs: Tensors, contract: Contract, policy: Policy) -> int:
     """The rows of a request with which nothing is wrong, found out in a tenth of the time; 0 where something may be."""
-    if not len(inputs) == len(contract.expected) == len(contract.signature.inputs):
+    expected = contract.expected(policy.limits).inputs
+    if not len(inputs) == len(expected) == len(contract.signature.inputs):
         return 0
     rows = 0
-    for one in contract.expected:
+    for one in expected:
         array = inputs.get(one.name)
         if array is None or array.dtype != one.dtype or array.dtype.kind == "O" or not array.ndim:
             return 0
@@ -184,7 +206,7 @@ def _usual_rows(inputs: Tensors, contract: Contract, policy: Policy) -> int:
         if one.rows not in (None, count) or rows not in (0, count) or not one.takes(sizes):
             return 0
         rows = count
-        if not array.size or not _is_usual(array, one.stats, policy):
+        if not array.size or not _is_usual(array, one.comparisons, policy):
             return 0
     fills_batches = contract.batch == "dynamic" or not rows % contract.batch
     return rows if rows <= policy.max_rows and fills_batches else 0
@@ -194,11 +216,20 @@ def _fits(wanted: int | None, size: int) -> bool:
     return wanted is None or wanted == size
 
 
-def _is_usual(array: NDArray[np.generic], stats: tuple[InputStats, ...], policy: Policy) -> bool:
+def _is_usual(array: NDArray[np.generic], comparisons: tuple[Comparison, ...], policy: Policy) -> bool:
     """Whether every value is finite, and like those of training where anybody asks."""
-    if stats and policy.input_stats != "off" and array.dtype.kind in "biuf":
-        return all(entry.is_clean(array, policy.limits) for entry in stats)
-    return array.dtype.kind != "f" or np.count_nonzero(np.isfinite(array)) == array.size
+    if comparisons and policy.input_stats != "off" and array.dtype.kind in "biuf":
+        return all([comparison.is_clean(array) for comparison in comparisons])
+    return _is_finite(array)
+
+
+def _is_finite(array: NDArray[np.generic]) -> bool:
+    """Whether no value is NaN or infinite."""
+    if array.dtype.kind != "f":
+        return True
+    if array.size <= FEW_VALUES:
+        return all(map(math.isfinite, array.ravel().tolist()))
+    return bool(np.count_nonzero(np.isfinite(array)) == array.size)
 
 
 def check_outputs(outputs: Tensors) -> dict[str, OutputCount]:
@@ -267,7 +298,7 @@ def _output_violations(outputs: tuple[str, ...], signature: Signature) -> Iterab
 
 
 def _count(array: NDArray[np.generic]) -> OutputCount:
-    if array.dtype.kind != "f" or np.count_nonzero(np.isfinite(array)) == array.size:
+    if _is_finite(array):
         return OutputCount(array.size)
     nan = int(np.count_nonzero(np.isnan(array)))
     return OutputCount(array.size, nan=nan, inf=int(np.count_nonzero(np.isinf(array))))

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from kedge_bundle.stats import Kind
+from kedge_bundle.comparison import Kind
 from kedge_server.errors import InvalidInput, ModelNotFound
 from kedge_server.histogram import Histogram
 from kedge_server.metrics import Metrics

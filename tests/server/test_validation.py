@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from kedge_bundle.comparison import Limits
 from kedge_bundle.signature import Signature, Tensors, TensorSpec, Violation
-from kedge_bundle.stats import InputStats, Limits
+from kedge_bundle.stats import InputStats
 from kedge_server.errors import InvalidInput
 from kedge_server.validation import Contract, OutputCount, Policy, check_inputs, check_outputs, nonfinite_outputs
 

@@ -3,7 +3,7 @@
 import json
 import math
 
-from kedge_bundle.stats import StatViolation
+from kedge_bundle.comparison import StatViolation
 
 Metadata = tuple[tuple[str, str], ...]
 

@@ -1,7 +1,7 @@
 import json
 import math
 
-from kedge_bundle.stats import StatViolation
+from kedge_bundle.comparison import StatViolation
 from kedge_server.wire.caller.answers import warnings_of
 from kedge_server.wire.observed import COUNT_KEY, VIOLATIONS_KEY, observed_metadata
 
