@@ -208,9 +208,7 @@ class Comparison:
         seen_mean: list[str] = []
         if "mean" in seen:
             z = np.abs(clean - seen["mean"]) / self._usable_std()
-            seen_mean = [
-                f"mean {mean:.6g}, std {std:.6g}" for mean, std in zip(seen["mean"], seen["std"], strict=True)
-            ]
+            seen_mean = [f"mean {mean:.6g}, std {std:.6g}" for mean, std in zip(seen["mean"], seen["std"], strict=True)]
             low, high = self._near()
             found += self._worst(clean, (clean < low) | (clean > high), "z-score", z, seen_mean)
         if finite.all():

@@ -219,7 +219,7 @@ def _fits(wanted: int | None, size: int) -> bool:
 def _is_usual(array: NDArray[np.generic], comparisons: tuple[Comparison, ...], policy: Policy) -> bool:
     """Whether every value is finite, and like those of training where anybody asks."""
     if comparisons and policy.input_stats != "off" and array.dtype.kind in "biuf":
-        return all([comparison.is_clean(array) for comparison in comparisons])
+        return all(comparison.is_clean(array) for comparison in comparisons)
     return _is_finite(array)
 
 

@@ -41,7 +41,8 @@ def test_pixels_rescaled_by_the_caller_too_are_noticed():
 
 
 def test_a_row_normalized_by_the_caller_too_is_far_from_its_mean():
-    (violation, *_) = [v for v in Comparison(ROWS, LIMITS).violations(np.array([[0.5, 1.0]], np.float32)) if v.kind == "z-score"]
+    row = np.array([[0.5, 1.0]], np.float32)
+    (violation, *_) = [v for v in Comparison(ROWS, LIMITS).violations(row) if v.kind == "z-score"]
     assert (violation.input, violation.feature, violation.value) == ("x", 1, 1.0)
     assert "training saw mean 170, std 10" in violation.describe()
 
