@@ -77,7 +77,8 @@ class Comparison:
         # Each feature's least and largest value that is no violation; infinity never is.
         low, high = self._bounds()
         self._low, self._high = np.maximum(low, -_LARGEST), np.minimum(high, _LARGEST)
-        speaks_for_all = stats.features == 1
+        self._features = stats.features
+        speaks_for_all = self._features == 1
         self._each_low = repeat(float(self._low[0])) if speaks_for_all else self._low.tolist()
         self._each_high = repeat(float(self._high[0])) if speaks_for_all else self._high.tolist()
         # The two that are within those of every feature.
@@ -95,7 +96,7 @@ class Comparison:
             array: the input, shape (rows, ...), any real dtype.
         """
         table = self._stats.by_feature(array)
-        if self._stats.features not in (1, table.shape[1]) or self._is_clean(table):
+        if self._features not in (1, table.shape[1]) or self._is_clean(table):
             return []
         return self._explain(table.astype(np.float64))
 
@@ -106,7 +107,7 @@ class Comparison:
             array: the input, shape (rows, ...), any real dtype, not empty.
         """
         table = self._stats.by_feature(array)
-        return self._stats.features in (1, table.shape[1]) and self._is_clean(table)
+        return self._features in (1, table.shape[1]) and self._is_clean(table)
 
     def _bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         seen, features = self._seen, self._stats.features
@@ -149,9 +150,7 @@ class Comparison:
         """The common case, in two passes over the values: everything finite, within bounds, not collapsed."""
         if len(table) < SPREAD_MIN_VALUES:  # NaN is within no bounds
             if table.size <= FEW_VALUES:
-                return all(
-                    all(map(le, self._each_low, row)) and all(map(le, row, self._each_high)) for row in table.tolist()
-                )
+                return self._are_few_within(table)
             values: NDArray[Any] = table
             return bool(np.count_nonzero((values >= self._low) & (values <= self._high)) == table.size)
         if table.shape[1] <= _CHANNELS and self._is_plainly_clean(table):
@@ -160,12 +159,17 @@ class Comparison:
         inside = np.count_nonzero((least >= self._low) & (largest <= self._high)) == least.size
         return inside and not self._collapsed(len(table), largest - least).any()
 
+    def _are_few_within(self, table: NDArray[np.generic]) -> bool:
+        """Whether all values are finite and within the bounds of their features."""
+        low, high = self._each_low, self._each_high
+        return all(all(map(le, low, row)) and all(map(le, row, high)) for row in table.tolist())
+
     def _is_plainly_clean(self, table: NDArray[np.generic]) -> bool:
         """The common image: all channels within the bounds of each, and a few of its pixels differ enough already."""
         if not self._are_plainly_within(table):
             return False
         first, *others = table[:: len(table) // _PIXELS].tolist()
-        least = self._least_spread * len(first) if self._stats.features == 1 else self._least_spread
+        least = self._least_spread * len(first) if self._features == 1 else self._least_spread
         for channel, wanted in enumerate(least):
             value = first[channel]
             for pixel in others:

@@ -53,7 +53,7 @@ class InputStats(BaseModel):
         if self.axis is None or array.ndim == 0:
             return array.reshape(-1, 1)
         if self.axis in (-1, array.ndim - 1):  # the usual one, for which numpy's general way takes longer than to look
-            return array.reshape(-1, array.shape[-1])
+            return array if array.ndim == 2 else array.reshape(-1, array.shape[-1])  # noqa: PLR2004 (a table)
         return np.moveaxis(array, self.axis, -1).reshape(-1, array.shape[self.axis])
 
 
