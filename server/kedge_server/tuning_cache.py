@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from kedge_server.tuning import Arrangement, Measured
 
-SCHEMA = 3
+SCHEMA = 4
 """Part of every question: another version of this file, or of what is measured, asks anew."""
 
 Question = dict[str, JsonValue]

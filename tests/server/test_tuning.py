@@ -82,16 +82,18 @@ def test_batches_of_a_few_sizes_are_tried_and_the_largest_always():
 
 
 class Story:
-    """Stands in for measurements: each takes no time, and says what it was asked."""
+    """Stands in for measurements: each takes no time, and says what it was asked; `slower` is how much one is."""
 
-    def __init__(self, row_s: float = 1e-6) -> None:
+    def __init__(self, row_s: float = 1e-6, slower: dict[int, float] | None = None) -> None:
         self.asked: list[tuple[int, int, int]] = []
         self.row_s = row_s
+        self.slower = slower or {}
 
     def run(self, threads: int, instances: int, rows: int, limit_s: float) -> Measured | None:
         assert 0 < limit_s <= 0.05
+        row_s = self.row_s * self.slower.get(len(self.asked), 1.0)
         self.asked.append((threads, instances, rows))
-        return None if instances == 3 else Measured(threads, instances, rows, instances / self.row_s, 1e-6)
+        return None if instances == 3 else Measured(threads, instances, rows, instances / row_s, 1e-6)
 
 
 QUICK = Effort(total_s=60.0, each_s=0.05, runs=10)
@@ -100,15 +102,21 @@ QUICK = Effort(total_s=60.0, each_s=0.05, runs=10)
 def test_everything_is_measured_where_the_time_suffices():
     story = Story()
     table = measure_all((1, 8), [(1, 1), (1, 2)], story.run, QUICK, (1e-6, 1.0))
-    assert story.asked == [(1, 1, 1), (1, 2, 1), (1, 1, 8), (1, 2, 8)]
+    assert story.asked == [(1, 1, 1), (1, 2, 1)] * 2 + [(1, 1, 8), (1, 2, 8)] * 2
     assert [(row.instances, row.rows) for row in table] == [(1, 1), (2, 1), (1, 8), (2, 8)]
+
+
+@pytest.mark.parametrize("disturbed", range(8))
+def test_a_measurement_that_was_disturbed_does_not_count(disturbed: int):
+    table = measure_all((1, 8), [(1, 1), (1, 2)], Story(slower={disturbed: 2.0}).run, QUICK, (1e-6, 1.0))
+    assert [round(row.rows_per_second * 1e-6) for row in table] == [1, 2, 1, 2]
 
 
 def test_batches_that_would_take_too_long_are_measured_with_no_arrangement():
     story = Story(row_s=6.0)
     table = measure_all((1, 8, 32), [(1, 1), (1, 2)], story.run, QUICK, (6.0, 200.0))
-    assert {row.rows for row in table} == {1}  # 8 rows are expected to take 48 seconds, twice
-    table = measure_all((1, 8, 32), [(1, 1), (1, 2)], story.run, QUICK, (6.0, 20.0))
+    assert {row.rows for row in table} == {1}  # 8 rows are expected to take 48 seconds, four times
+    table = measure_all((1, 8, 32), [(1, 1), (1, 2)], story.run, QUICK, (6.0, 14.0))
     assert {row.rows for row in table} == {1, 8, 32}  # no batch takes longer than the largest one did
     assert measure_all((1, 8), [(1, 1)], story.run, QUICK, (61.0, 70.0)) == []
 
