@@ -29,12 +29,15 @@ from numpy.typing import NDArray
 
 from benchmarks import bare
 from benchmarks.echo import serve
+from kedge_bundle import __version__
 from kedge_bundle.store import Bundle, open_bundle
 from kedge_server.app import SWITCH_S
 from kedge_server.gathering import Gathering
+from kedge_server.metrics import Metrics
+from kedge_server.models import ModelTable
 from kedge_server.pb.open_inference_pb2 import ModelInferResponse
 from kedge_server.pipeline import Answer
-from kedge_server.series import OUTCOMES, CallRecord, Series
+from kedge_server.series import CallRecord
 from kedge_server.validation import Contract, Policy, check_inputs, check_outputs
 from kedge_server.wire.codec.fields import length_delimited
 from kedge_server.wire.infer_call import InferCall
@@ -119,13 +122,12 @@ class _Checked(_Least):
         (self._output,) = bundle.manifest.signature.output_names
         self._model = bundle.manifest.name
         self._usual = UsualRequests()
-        self._series = Series(OUTCOMES)
-        self._ended: list[CallRecord] = []
+        self._metrics = Metrics(ModelTable(), __version__)
 
     async def infer(self, request: bytes, context: object) -> bytes:
         if (turn := self._gathering.turn()) is not None:
             await turn
-        record = CallRecord("open-inference", time.perf_counter())
+        record = self._metrics.start("open-inference")
         infer_call = InferCall(request, context.time_remaining(), self._usual)  # type: ignore[attr-defined]  # gRPC's
         call = infer_call.decode()
         decoded = time.perf_counter()
@@ -135,16 +137,8 @@ class _Checked(_Least):
         (array,) = call.inputs.values()
         one = _Waiting(array.data, self._loop.create_future(), infer_call, record, time.perf_counter())
         answer = await self._put(one)
-        record.seconds = time.perf_counter() - record.started_at
-        if not self._ended:
-            self._loop.call_soon(self._count)
-        self._ended.append(record)
+        self._metrics.finish(record)
         return answer
-
-    def _count(self) -> None:
-        ended, self._ended = self._ended, []
-        for record in ended:
-            self._series.count(record)
 
     def _run(self, batch: Sequence[_Waiting]) -> list[bytes]:
         began = time.perf_counter()

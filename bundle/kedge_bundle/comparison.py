@@ -70,6 +70,7 @@ class Comparison:
     def __init__(self, stats: InputStats, limits: Limits) -> None:
         self.input = stats.input
         self._stats = stats
+        self._features = stats.features
         self._limits = limits
         names = ("mean", "std", "min", "max")
         given = {name: getattr(stats, name) for name in names}
@@ -77,7 +78,6 @@ class Comparison:
         # Each feature's least and largest value that is no violation; infinity never is.
         low, high = self._bounds()
         self._low, self._high = np.maximum(low, -_LARGEST), np.minimum(high, _LARGEST)
-        self._features = stats.features
         speaks_for_all = self._features == 1
         self._each_low = repeat(float(self._low[0])) if speaks_for_all else self._low.tolist()
         self._each_high = repeat(float(self._high[0])) if speaks_for_all else self._high.tolist()
@@ -110,8 +110,8 @@ class Comparison:
         return self._features in (1, table.shape[1]) and self._is_clean(table)
 
     def _bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        seen, features = self._seen, self._stats.features
-        low, high = np.full(features, -np.inf), np.full(features, np.inf)
+        seen = self._seen
+        low, high = np.full(self._features, -np.inf), np.full(self._features, np.inf)
         if "min" in seen:
             slack = self._limits.margin * (seen["max"] - seen["min"])
             low, high = seen["min"] - slack, seen["max"] + slack

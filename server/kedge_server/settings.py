@@ -148,7 +148,7 @@ class Settings(BaseModel):
     tune: Literal["off", "quick", "full"] = Field(
         default="quick",
         description="Whether instances, threads and batch rows that are not given are measured at load, and for how "
-        "long: `quick` takes half a second for a model, `full` ten seconds.",
+        "long: `quick` takes 0.6 s for a model, `full` ten seconds.",
     )
     latency_bound_ms: float = Field(
         default=0.0,

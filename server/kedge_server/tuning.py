@@ -210,10 +210,10 @@ def measure_all(
     """
     end = time.perf_counter() + effort.total_s
     table: list[Measured] = []
+    turns = [*arrangements] * _TURNS
     (expected_s, largest_s), before = take_s, sizes[0]
     for position, rows in enumerate(sizes):
         expected_s, before = min(expected_s * rows / before, largest_s), rows
-        turns = [*arrangements] * _TURNS
         if expected_s * len(turns) > end - time.perf_counter():
             break
         left = len(turns) * (len(sizes) - position)
